@@ -1,0 +1,112 @@
+//! What a run tells its reporters. They listen; nothing they do changes the run.
+
+use std::time::Duration;
+
+use super::{Failure, FailureCode, Item, ItemId, Micros, RequestId};
+
+/// The three things a run asks of other machines, each with its own pace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Endpoint {
+    /// POST of a request.
+    Submit,
+    /// Status request.
+    Poll,
+    /// Download of a picture.
+    Fetch,
+}
+
+impl Endpoint {
+    /// Returns the word used in logs and messages.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Submit => "submit",
+            Self::Poll => "poll",
+            Self::Fetch => "fetch",
+        }
+    }
+}
+
+/// Why a job stopped before its end. All of them can be continued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HaltCause {
+    /// The account: key refused, balance empty, model disabled.
+    Account(Failure),
+    /// One more request would overshoot the spend cap.
+    SpendCap {
+        /// Charged, possibly charged and reserved so far.
+        committed: Micros,
+        /// The cap.
+        cap: Micros,
+    },
+    /// The service gave no sane answer for this long.
+    Outage {
+        /// How long.
+        lasted: Duration,
+        /// The last thing that went wrong.
+        failure: Failure,
+    },
+    /// The output folder cannot be written.
+    Output(Failure),
+}
+
+/// Something a person watching the run may want to know.
+#[derive(Debug, Clone)]
+pub enum RunEvent {
+    /// This many manifest rows have reached the ledger.
+    Imported {
+        /// Rows so far.
+        rows: u64,
+        /// True when the manifest was read to its end.
+        complete: bool,
+    },
+    /// A request was accepted.
+    Submitted {
+        /// The item.
+        item: ItemId,
+        /// The service's name for the request.
+        request_id: RequestId,
+    },
+    /// A poll was answered.
+    Polled {
+        /// The item.
+        item: ItemId,
+    },
+    /// An item is done, failed, in doubt or skipped.
+    Settled(Box<Item>),
+    /// An item that was settled is being worked on again.
+    Reopened(ItemId),
+    /// The service asked for a pause.
+    GateClosed {
+        /// Which requests pause.
+        endpoint: Endpoint,
+        /// For how long from now.
+        pause: Duration,
+    },
+    /// Submitting stopped because the service does not answer sanely.
+    Outage {
+        /// What went wrong.
+        failure: Failure,
+    },
+    /// The service answers again.
+    OutageOver {
+        /// How long it lasted.
+        lasted: Duration,
+    },
+    /// A step failed and will be tried again.
+    WillRetry {
+        /// The item.
+        item: ItemId,
+        /// What went wrong.
+        code: FailureCode,
+        /// After this long.
+        after: Duration,
+    },
+    /// The job stops submitting for good; what is paid for is still finished.
+    Halted(HaltCause),
+    /// Someone asked the run to stop; this many requests are still on the wire.
+    Draining {
+        /// Steps that are being waited for.
+        steps: usize,
+    },
+}

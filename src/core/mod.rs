@@ -1,0 +1,26 @@
+//! The rules of the program, and nothing else: what an item is, which moves are
+//! legal, what an answer means for money, when to try again.
+//!
+//! Everything here is pure. No function awaits, reads a file, a clock or a random
+//! number; time and jitter come in as arguments. That is what lets the same rules
+//! run in production, in the in-memory ledger and under a simulated clock.
+
+mod budget;
+mod cadence;
+mod event;
+mod failure;
+mod ids;
+mod item;
+mod money;
+mod retry;
+mod state;
+
+pub use budget::Budget;
+pub use cadence::Cadence;
+pub use event::{Endpoint, HaltCause, RunEvent};
+pub use failure::{Failure, FailureClass, FailureCode};
+pub use ids::{ContentHash, Edition, Fence, ItemId, ItemKey, RequestId};
+pub use item::{Artifact, Attempt, Booking, Item, Request};
+pub use money::{Micros, ParseMicrosError};
+pub use retry::{RetryDecision, RetryPolicy, jitter};
+pub use state::{EventKind, IllegalTransition, ItemEvent, ItemState};

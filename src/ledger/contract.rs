@@ -1,0 +1,164 @@
+//! The contract every ledger fulfils.
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use super::record::{
+    EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
+};
+use crate::core::{
+    Edition, Fence, IllegalTransition, Item, ItemEvent, ItemId, ItemState, Micros,
+};
+
+/// Result of a ledger call.
+pub type LedgerResult<T> = Result<T, LedgerError>;
+
+/// A ledger call failed. Cut by what the caller does next.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The event is not possible in the item's state. A bug, or a late answer:
+    /// count it, log it, go on.
+    #[error("item {item}: {source}")]
+    Illegal {
+        /// The item that was left unchanged.
+        item: ItemId,
+        /// State and event.
+        source: IllegalTransition,
+    },
+    /// Another session writes to this ledger now: stop.
+    #[error("another session has taken over the job")]
+    StaleFence,
+    /// No such item: a bug.
+    #[error("item {0} is not in the ledger")]
+    UnknownItem(ItemId),
+    /// The ledger was written by a newer version of the program.
+    #[error("the ledger has schema version {found}, and this program knows versions up to {known}")]
+    Newer {
+        /// Version in the file.
+        found: i64,
+        /// Newest version this program can read.
+        known: i64,
+    },
+    /// The file is no ledger, or is damaged.
+    #[error("the ledger is damaged: {0}")]
+    Corrupt(String),
+    /// The disk or the database failed: stop, nothing that was acknowledged is lost.
+    #[error("the ledger cannot be used: {0}")]
+    Unavailable(String),
+}
+
+/// Durable memory of one job.
+///
+/// # Contract
+///
+/// - **Durable before acknowledged.** When a writing call returns `Ok`, its effect
+///   survives a crash of the process and of the machine.
+/// - **One writer.** [`begin_session`](Self::begin_session) returns a fence; a write
+///   with an older fence changes nothing and fails with [`LedgerError::StaleFence`].
+/// - **One table.** An item changes only through [`advance`](Self::advance); an
+///   illegal event changes nothing and fails with [`LedgerError::Illegal`].
+/// - **Order.** `ItemId`s grow in the order of import. Calls may be made at once from
+///   many tasks; two `advance` calls for one item take effect one after the other.
+/// - **No clock.** Time is passed in, rounded to milliseconds when stored.
+pub trait Ledger: Send + Sync {
+    /// Makes the caller the only writer and returns its fence.
+    fn begin_session(&self) -> BoxFuture<'_, LedgerResult<Fence>>;
+
+    /// Returns what is known of the job as a whole.
+    fn job(&self) -> BoxFuture<'_, LedgerResult<JobRecord>>;
+
+    /// Remembers which service this job's requests belong to.
+    fn bind_service(&self, fence: Fence, service: String) -> BoxFuture<'_, LedgerResult<()>>;
+
+    /// Starts reading a manifest. An edition that was begun and not finished is
+    /// replaced by the new one.
+    fn begin_edition(
+        &self,
+        fence: Fence,
+        header: EditionHeader,
+    ) -> BoxFuture<'_, LedgerResult<Edition>>;
+
+    /// Adds rows, and the items that are not known yet, in one transaction.
+    ///
+    /// A row whose item is already known points to that item and only moves it to
+    /// this edition; state, money and request stay. The first row of an item decides
+    /// its `stem`.
+    fn import(
+        &self,
+        fence: Fence,
+        edition: Edition,
+        rows: Vec<NewRow>,
+    ) -> BoxFuture<'_, LedgerResult<Imported>>;
+
+    /// Ends an edition: rows of older ones are dropped, `content` (a hash of the
+    /// manifest and of the settings its rows depend on) is remembered. Items that no
+    /// row names any more stay, but [`open_items`](Self::open_items) offers them only
+    /// if they are owed (see [`ItemState::is_owed`]).
+    fn finish_edition(
+        &self,
+        fence: Fence,
+        edition: Edition,
+        content: String,
+    ) -> BoxFuture<'_, LedgerResult<()>>;
+
+    /// Returns items in one of `states` with an id above `after`, in id order, at
+    /// most `limit`. `Pending`, `Staged`, `Failed` and `InDoubt` items only when the
+    /// edition now begun (or else the last finished one) names them.
+    fn open_items(
+        &self,
+        states: Vec<ItemState>,
+        after: ItemId,
+        limit: usize,
+    ) -> BoxFuture<'_, LedgerResult<Vec<Item>>>;
+
+    /// Returns one item.
+    fn item(&self, id: ItemId) -> BoxFuture<'_, LedgerResult<Item>>;
+
+    /// Applies one event to one item and returns the item after it. The attempt and
+    /// its booking are written in the same transaction.
+    fn advance(
+        &self,
+        fence: Fence,
+        item: ItemId,
+        event: ItemEvent,
+        now: Timestamp,
+    ) -> BoxFuture<'_, LedgerResult<Item>>;
+
+    /// Returns how many items with a smaller id have the same stem, without regard
+    /// to case: 0 for the first. Names artifacts uniquely and in manifest order.
+    fn stem_ordinal(&self, item: ItemId) -> BoxFuture<'_, LedgerResult<u64>>;
+
+    /// Returns counts and sums.
+    fn totals(&self) -> BoxFuture<'_, LedgerResult<Totals>>;
+
+    /// Returns rows whose items were settled after the settlement number `after`, in
+    /// order of settlement (several rows of one item in row order), for items
+    /// currently settled. Stops after the item that reaches `limit` rows.
+    fn settled_rows(&self, after: i64, limit: usize) -> BoxFuture<'_, LedgerResult<Vec<SettledRow>>>;
+
+    /// Returns rows of the current edition with a number above `after`, in row order,
+    /// at most `limit`.
+    fn rows(
+        &self,
+        filter: RowFilter,
+        after: i64,
+        limit: usize,
+    ) -> BoxFuture<'_, LedgerResult<Vec<RowRecord>>>;
+
+    /// Returns what all bookings of one price class come to; used by tests and audits
+    /// to check the sums in the items against the attempts.
+    fn audit(&self) -> BoxFuture<'_, LedgerResult<Audit>>;
+}
+
+/// The money as the attempts tell it, each counted once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Attempts ever begun.
+    pub attempts: u64,
+    /// Sum of attempts booked charged.
+    pub charged: Micros,
+    /// Sum of attempts booked possibly charged.
+    pub possibly_charged: Micros,
+    /// Sum of attempts still reserved.
+    pub reserved: Micros,
+}

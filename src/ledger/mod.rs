@@ -1,0 +1,30 @@
+//! Keeps every durable fact of a job: rows, items, attempts, money.
+//!
+//! The ledger is the only record of money there is, because the service has no list
+//! of requests and no balance endpoint. So a write is acknowledged only once it would
+//! survive a power cut, and an item changes in one way only: [`Ledger::advance`]
+//! applies [`Item::apply`](crate::core::Item::apply), and with it the transition
+//! table of [`core`](crate::core).
+//!
+//! It does not decide anything: when to submit, poll or give up is up to
+//! [`run`](crate::run). It is called by `run`, `report` (through records) and `cli`.
+//!
+//! Two implementations fulfil the same contract, and the same conformance suite
+//! (`testing::ledger_suite`): [`SqliteLedger`] for real jobs, [`MemoryLedger`] for
+//! simulation.
+
+mod contract;
+mod lock;
+mod memory;
+mod record;
+mod sqlite;
+mod writer;
+
+pub use contract::{Audit, Ledger, LedgerError, LedgerResult};
+pub use lock::{JobLock, LockError, LockHolder};
+pub use memory::MemoryLedger;
+pub use record::{
+    EditionHeader, Imported, JobRecord, Money, NewItem, NewRow, RowFilter, RowRecord, SettledRow,
+    Totals,
+};
+pub use sqlite::SqliteLedger;
