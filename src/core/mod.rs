@@ -22,5 +22,5 @@ pub use failure::{Failure, FailureClass, FailureCode};
 pub use ids::{ContentHash, Edition, Fence, ItemId, ItemKey, RequestId};
 pub use item::{Artifact, Attempt, Booking, Item, Request};
 pub use money::{Micros, ParseMicrosError};
-pub use retry::{RetryDecision, RetryPolicy, jitter};
+pub use retry::{InDoubtPolicy, MOST_DOUBTFUL_SUBMITS, RetryDecision, RetryPolicy, jitter};
 pub use state::{EventKind, IllegalTransition, ItemEvent, ItemState};
