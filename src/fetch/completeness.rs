@@ -38,19 +38,19 @@ pub(super) fn check<R: BufRead + Seek>(reader: R, format: ImageFormat) -> Result
 /// Walks the chunks (length, type, data, checksum) up to IEND. PNG, section 5.3.
 fn png_end<R: BufRead + Seek>(mut reader: R) -> io::Result<bool> {
     const SIGNATURE: u64 = 8;
-    const CHECKSUM: usize = 4;
+    const CHECKSUM: u8 = 4;
     reader.seek(SeekFrom::Start(SIGNATURE))?;
     loop {
         let mut header = [0; 8];
         reader.read_exact(&mut header)?;
         let [a, b, c, d, kind @ ..] = header;
         if kind == *b"IEND" {
-            let mut checksum = [0; CHECKSUM];
+            let mut checksum = [0; CHECKSUM as usize];
             reader.read_exact(&mut checksum)?;
             return Ok(true);
         }
         let data = u32::from_be_bytes([a, b, c, d]);
-        reader.seek_relative(i64::from(data) + CHECKSUM as i64)?;
+        reader.seek_relative(i64::from(data) + i64::from(CHECKSUM))?;
     }
 }
 

@@ -71,7 +71,10 @@ impl HttpFetcher {
         let hash = received.blake3;
         let published = blocking(move || draft.publish(picture.extension, &hash)).await?;
         Ok(Artifact {
-            path: format!("{IMAGES}/{}", published.map_err(not_published)?),
+            path: format!(
+                "{IMAGES}/{}",
+                published.map_err(|error| not_published(&error))?
+            ),
             media_url: without_query(media_url),
             width: picture.width,
             height: picture.height,
@@ -84,7 +87,7 @@ impl HttpFetcher {
         let (root, stem) = (self.images_dir.clone(), stem.to_owned());
         blocking(move || Draft::open(&root, &stem))
             .await?
-            .map_err(not_published)
+            .map_err(|error| not_published(&error))
     }
 
     async fn download(&self, media_url: &str, draft: &Draft) -> Result<Received, FetchError> {
@@ -159,7 +162,7 @@ fn not_writable(error: &impl ToString) -> Failure {
     )
 }
 
-fn not_published(error: PublishError) -> FetchError {
+fn not_published(error: &PublishError) -> FetchError {
     if error.is_about_the_name() {
         FetchError::Permanent(not_writable(&error))
     } else {

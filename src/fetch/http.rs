@@ -412,3 +412,6 @@ fn broken_off(error: reqwest::Error) -> GetErrorKind {
         GetErrorKind::Cut(error.without_url())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! 7. FETCH: downloads a finished picture, makes sure that it is one, and makes it
+//! FETCH, step 7: downloads a finished picture, makes sure that it is one, and makes it
 //! visible.
 //!
 //! The address comes from the service's answer, so nothing about it is trusted:

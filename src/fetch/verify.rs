@@ -1,9 +1,9 @@
 //! Makes sure that a downloaded file is a whole picture.
 //!
-//! Three questions, cheapest first: is it a picture at all (by its first bytes, never
-//! by its name or content type), are its dimensions acceptable (by its header), and is
-//! all of it there (by its structure, and by decoding every pixel). Decoders forgive a
-//! missing end; [`completeness`](super::completeness) does not.
+//! Four questions, cheapest first: is it a picture at all (by its first bytes, never by
+//! its name or content type), are its dimensions acceptable (by its header), is its end
+//! there ([`completeness`](super::completeness); decoders forgive a missing one), and
+//! can every pixel be decoded.
 
 use std::{
     fs::File,
@@ -11,7 +11,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use image::{ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::completeness;
 
@@ -69,8 +69,18 @@ fn verify_unguarded(mut file: &File, max_pixels: u64) -> Result<Picture, Rejecti
     let mut head = Vec::new();
     file.take(HEAD_BYTES).read_to_end(&mut head)?;
     let (format, extension) = format_of(&head)?;
-    let (width, height) = decode(reader_at_start(file)?, format, max_pixels)?;
+    let header = decoder(reader_at_start(file)?, format, max_pixels)?;
+    let (width, height) = header.dimensions();
+    if u64::from(width) * u64::from(height) > max_pixels {
+        return Err(Rejection::TooLarge {
+            width,
+            height,
+            limit: max_pixels,
+        });
+    }
     completeness::check(reader_at_start(file)?, format)?;
+    DynamicImage::from_decoder(decoder(reader_at_start(file)?, format, max_pixels)?)
+        .map_err(reject)?;
     Ok(Picture {
         width,
         height,
@@ -103,27 +113,17 @@ fn format_of(head: &[u8]) -> Result<(ImageFormat, &'static str), Rejection> {
     Ok((format, extension))
 }
 
-/// Decodes every pixel and returns width and height.
-fn decode<R: BufRead + Seek>(
+/// Reads the header.
+fn decoder<'a, R: BufRead + Seek + 'a>(
     reader: R,
     format: ImageFormat,
     max_pixels: u64,
-) -> Result<(u32, u32), Rejection> {
+) -> Result<impl ImageDecoder + 'a, Rejection> {
     let mut reader = ImageReader::with_format(reader, format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(max_pixels.saturating_mul(BYTES_PER_PIXEL));
     reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(reject)?;
-    let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > max_pixels {
-        return Err(Rejection::TooLarge {
-            width,
-            height,
-            limit: max_pixels,
-        });
-    }
-    image::DynamicImage::from_decoder(decoder).map_err(reject)?;
-    Ok((width, height))
+    reader.into_decoder().map_err(reject)
 }
 
 fn reject(error: ImageError) -> Rejection {
@@ -171,3 +171,6 @@ fn printable(text: &str) -> String {
         .trim()
         .to_owned()
 }
+
+#[cfg(test)]
+mod tests;
