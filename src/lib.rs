@@ -17,9 +17,9 @@ pub mod core;
 pub mod clock;
 
 // The flow, in order.
-// pub mod manifest;
+pub mod manifest;
 
-// pub mod ledger;
+pub mod ledger;
 
 pub mod limit;
 
@@ -27,11 +27,11 @@ pub mod stage;
 
 pub mod api;
 
-// pub mod fetch;
+pub mod fetch;
 
-// pub mod run;
+pub mod run;
 
-// pub mod report;
+pub mod report;
 
 // The self-hosted service.
 // pub mod engine;
@@ -46,5 +46,5 @@ pub mod api;
 // pub mod telemetry;
 
 // Fakes and harnesses; never in a release binary.
-// #[cfg(feature = "testing")]
-// pub mod testing;
+#[cfg(feature = "testing")]
+pub mod testing;

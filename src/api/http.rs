@@ -16,9 +16,9 @@ use url::{Host, Url};
 use super::{
     classify::{self, Answer, Exchange},
     contract::{Known, RestoreApi, StatusOutcome, SubmitOrder, SubmitOutcome},
-    retry_after,
     wire::{self, SubmitBody},
 };
+use crate::core::retry_after;
 
 /// Most bytes of an answer that are read; real ones have less than one kilobyte.
 const LONGEST_ANSWER: usize = 1 << 20;

@@ -11,7 +11,7 @@
 pub mod classify;
 mod contract;
 mod http;
-pub mod retry_after;
+
 pub mod wire;
 
 pub use contract::{Known, RestoreApi, StatusOutcome, SubmitOrder, SubmitOutcome};

@@ -15,9 +15,13 @@
 
 use std::{fmt, time::Duration};
 
+use jiff::Timestamp;
 use reqwest::{
     Response, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION, USER_AGENT},
+    header::{
+        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderValue, LOCATION, RETRY_AFTER,
+        USER_AGENT,
+    },
 };
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::{Host, Url};
@@ -25,8 +29,8 @@ use url::{Host, Url};
 use super::{
     address_guard::is_public,
     resolver::{GuardedResolver, is_private_only},
-    retry_after::retry_after,
 };
+use crate::core::retry_after;
 
 /// Most redirects followed. Object stores use one or two; the fetch standard allows
 /// 20, which only helps loops.
@@ -370,7 +374,7 @@ fn check_answer(response: &Response, max_bytes: u64) -> Result<(), GetErrorKind>
     if response.status() != StatusCode::OK {
         return Err(GetErrorKind::Status {
             status: response.status().as_u16(),
-            retry_after: retry_after(response.headers()),
+            retry_after: asked_pause(response),
         });
     }
     if let Some(encoding) = response.headers().get(CONTENT_ENCODING).and_then(text)
@@ -385,6 +389,11 @@ fn check_answer(response: &Response, max_bytes: u64) -> Result<(), GetErrorKind>
         return Err(GetErrorKind::TooLarge { limit: max_bytes });
     }
     Ok(())
+}
+
+fn asked_pause(response: &Response) -> Option<Duration> {
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    retry_after::parse(header(RETRY_AFTER)?, header(DATE), Timestamp::now())
 }
 
 fn text(value: &HeaderValue) -> Option<String> {

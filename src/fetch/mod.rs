@@ -19,7 +19,6 @@ mod fetcher;
 mod http;
 mod publish;
 mod resolver;
-mod retry_after;
 mod verify;
 
 pub use address_guard::is_public;
