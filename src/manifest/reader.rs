@@ -28,6 +28,17 @@ pub enum Input {
     Stdin,
 }
 
+impl From<PathBuf> for Input {
+    /// Reads a command line argument, of which `-` is standard input.
+    fn from(argument: PathBuf) -> Self {
+        if argument.as_os_str() == "-" {
+            Self::Stdin
+        } else {
+            Self::File(argument)
+        }
+    }
+}
+
 /// How a manifest is read.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {

@@ -1,6 +1,9 @@
 //! Whole manifests, as text in and rows out.
 
-use std::io::{self, Cursor, Read, Write};
+use std::{
+    io::{self, Cursor, Read, Write},
+    path::PathBuf,
+};
 
 use proptest::prelude::*;
 
@@ -299,6 +302,12 @@ fn a_header_alone_is_a_manifest_without_rows() {
         assert!(manifest.next().is_none());
         assert!(manifest.fingerprint().is_some());
     }
+}
+
+#[test]
+fn a_dash_is_standard_input() {
+    assert_eq!(Input::from(PathBuf::from("-")), Input::Stdin);
+    assert_eq!(Input::from(PathBuf::from("./-")), Input::File("./-".into()));
 }
 
 #[test]
