@@ -39,7 +39,7 @@ pub mod report;
 // pub mod gateway;
 
 // What a person types and sees.
-// pub mod config;
+pub mod config;
 
 // pub mod cli;
 

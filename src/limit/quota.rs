@@ -4,7 +4,6 @@ use std::{num::NonZeroU32, time::Duration};
 
 use governor::{
     RateLimiter,
-    clock::Clock as _,
     middleware::NoOpMiddleware,
     state::{InMemoryState, NotKeyed},
 };

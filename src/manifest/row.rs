@@ -163,7 +163,7 @@ impl RowReader {
             return ItemKey::of("id", &[&id]);
         }
         let scale = item.scale.to_string();
-        ItemKey::of("item", &[&item.source.identity(), &scale, &item.version])
+        ItemKey::of("item", &[&item.source.identity(&self.base_dir), &scale, &item.version])
     }
 
     fn failure(&self, line: u64, complaint: &Complaint) -> Failure {

@@ -87,11 +87,14 @@ impl Source {
     }
 
     /// Returns the text that makes two sources the same one.
+    ///
+    /// A path below `base_dir` counts from there: an archive that is moved together
+    /// with its manifest keeps its items, and nothing is paid for again.
     #[must_use]
-    pub fn identity(&self) -> Cow<'_, str> {
+    pub fn identity(&self, base_dir: &Path) -> Cow<'_, str> {
         match self {
             Self::Url(url) | Self::Bucket(url) => Cow::Borrowed(url.as_str()),
-            Self::Path(path) => path.to_string_lossy(),
+            Self::Path(path) => path.strip_prefix(base_dir).unwrap_or(path).to_string_lossy(),
         }
     }
 }
@@ -188,7 +191,7 @@ mod tests {
     }
 
     fn identity(text: &str) -> String {
-        parse(text).unwrap().identity().into_owned()
+        parse(text).unwrap().identity(Path::new("/elsewhere")).into_owned()
     }
 
     #[test]

@@ -172,13 +172,12 @@ impl Sheet {
             SheetKind::Failures => failures_csv::cells(row),
         };
         let theirs = row.cells.iter().enumerate().map(|(index, cell)| {
-            let meant = unescape_formula(cell);
-            let shown = if self.kind == SheetKind::Failures && index == self.source_column {
-                self.reachable(&meant)
-            } else {
-                meant.into_owned()
-            };
-            escape_formula(&shown).into_owned()
+            // Cells are as the manifest has them; only the source column was read through
+            // the escape, and so may carry one already.
+            if self.kind == SheetKind::Failures && index == self.source_column {
+                return escape_formula(&self.reachable(&unescape_formula(cell))).into_owned();
+            }
+            escape_formula(cell).into_owned()
         });
         // A bad row may have more or fewer cells than the header; the file must not.
         let width = self.header.len() - self.kind.own_columns().len();
@@ -203,7 +202,7 @@ fn header(kind: SheetKind, columns: &[String]) -> Vec<String> {
     let own = kind.own_columns().iter().map(|name| {
         if taken(name) { format!("restore_{name}") } else { (*name).to_owned() }
     });
-    let theirs = columns.iter().map(|name| escape_formula(&unescape_formula(name)).into_owned());
+    let theirs = columns.iter().map(|name| escape_formula(name).into_owned());
     theirs.chain(own).collect()
 }
 

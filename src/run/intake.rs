@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
-    core::{Edition, Fence, ItemState},
+    core::{ContentHash, Fence, ItemState},
     ledger::{EditionHeader, Ledger, LedgerError, NewItem, NewRow},
     manifest::{Manifest, ManifestError, Row, Source},
 };
@@ -64,7 +64,7 @@ pub enum IntakePlan {
 /// Returns what [`Ledger::finish_edition`] remembers of a manifest: its content and the
 /// settings its rows depend on.
 #[must_use]
-pub fn edition_content(manifest: &crate::core::ContentHash, defaults: &str) -> String {
+pub fn edition_content(manifest: &ContentHash, defaults: &str) -> String {
     format!("{manifest} {defaults}")
 }
 
@@ -113,27 +113,18 @@ async fn read(
             return Err(IntakeError::Stopped);
         }
     }
-    let manifest = reader.await.map_err(|_| IntakeError::Stopped)??;
-    finish(ledger, fence, edition, &manifest, defaults).await?;
+    let fingerprint = reader.await.map_err(|_| IntakeError::Stopped)??;
+    let content = edition_content(&fingerprint.ok_or(IntakeError::Stopped)?, defaults);
+    ledger.finish_edition(fence, edition, content).await?;
     Ok(rows)
 }
 
-async fn finish(
-    ledger: &dyn Ledger,
-    fence: Fence,
-    edition: Edition,
-    manifest: &Manifest,
-    defaults: &str,
-) -> Result<(), LedgerError> {
-    let content = edition_content(&manifest.fingerprint(), defaults);
-    ledger.finish_edition(fence, edition, content).await
-}
-
-/// Reads to the end, or until nobody wants more. Blocking.
+/// Reads to the end and returns the hash of everything read; `None` when nobody wanted
+/// more before. Blocking.
 fn read_batches(
     mut manifest: Manifest,
     batches: &mpsc::Sender<Vec<NewRow>>,
-) -> Result<Manifest, ManifestError> {
+) -> Result<Option<ContentHash>, ManifestError> {
     loop {
         let mut batch = Vec::with_capacity(BATCH);
         for row in manifest.by_ref().take(BATCH) {
@@ -141,7 +132,7 @@ fn read_batches(
         }
         let last = batch.len() < BATCH;
         if (!batch.is_empty() && batches.blocking_send(batch).is_err()) || last {
-            return Ok(manifest);
+            return Ok(manifest.fingerprint());
         }
     }
 }

@@ -44,4 +44,5 @@ pub use intake::{IntakeError, IntakeNotice, IntakePlan, edition_content, start a
 pub use recorder::{Recorder, RecorderError, RecorderHandle, RecorderReporter};
 pub use settings::RunSettings;
 pub use worker::probe;
+pub(crate) use shutdown::die_of;
 pub use shutdown::{StopLevel, Stops};

@@ -11,10 +11,8 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinHandle,
-};
+use tokio::{sync::Notify, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     core::{ItemState, RunEvent},
@@ -86,12 +84,12 @@ impl Recorder {
     #[must_use]
     pub fn follow(mut self) -> RecorderHandle {
         let wake = Arc::new(Notify::new());
-        let (end, mut ended) = watch::channel(false);
-        let woken = wake.clone();
+        let end = CancellationToken::new();
+        let (woken, ended) = (wake.clone(), end.clone());
         let task = tokio::spawn(async move {
             loop {
                 tokio::select! { biased;
-                    _ = ended.wait_for(|ended| *ended) => return Ok(self),
+                    () = ended.cancelled() => return Ok(self),
                     () = woken.notified() => self.catch_up().await?,
                 }
             }
@@ -114,7 +112,7 @@ impl Recorder {
 #[derive(Debug)]
 pub struct RecorderHandle {
     wake: Arc<Notify>,
-    end: watch::Sender<bool>,
+    end: CancellationToken,
     task: JoinHandle<Result<Recorder, RecorderError>>,
 }
 
@@ -137,8 +135,7 @@ impl RecorderHandle {
     ///
     /// The first thing that went wrong since the recorder started.
     pub async fn finish(self) -> Result<(), RecorderError> {
-        // The task may have ended with an error already; it is returned below.
-        let _ = self.end.send(true);
+        self.end.cancel();
         let mut recorder = self.task.await.map_err(|_| {
             RecorderError::Ledger(LedgerError::Unavailable("the recorder stopped".into()))
         })??;

@@ -59,7 +59,7 @@ impl Stops {
         Ok(stops)
     }
 
-    pub(super) async fn next(&mut self) -> Option<(StopLevel, i32)> {
+    pub(crate) async fn next(&mut self) -> Option<(StopLevel, i32)> {
         self.levels.recv().await
     }
 }
