@@ -1,0 +1,6 @@
+//! Fakes and harnesses for tests and benchmarks.
+//!
+//! Compiled only with the feature `testing`, which the crate switches on for itself
+//! as a dev-dependency; a release binary never contains it.
+
+pub mod ledger_suite;
