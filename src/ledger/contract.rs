@@ -6,15 +6,13 @@ use jiff::Timestamp;
 use super::record::{
     EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
 };
-use crate::core::{
-    Edition, Fence, IllegalTransition, Item, ItemEvent, ItemId, ItemState, Micros,
-};
+use crate::core::{Edition, Fence, IllegalTransition, Item, ItemEvent, ItemId, ItemState, Micros};
 
 /// Result of a ledger call.
 pub type LedgerResult<T> = Result<T, LedgerError>;
 
 /// A ledger call failed. Cut by what the caller does next.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
     /// The event is not possible in the item's state. A bug, or a late answer:
     /// count it, log it, go on.
@@ -28,6 +26,9 @@ pub enum LedgerError {
     /// Another session writes to this ledger now: stop.
     #[error("another session has taken over the job")]
     StaleFence,
+    /// Rows were given for an edition that is not being read now: a bug.
+    #[error("edition {} of the manifest is not being read", .0.0)]
+    NotReading(Edition),
     /// No such item: a bug.
     #[error("item {0} is not in the ledger")]
     UnknownItem(ItemId),
@@ -82,7 +83,14 @@ pub trait Ledger: Send + Sync {
     ///
     /// A row whose item is already known points to that item and only moves it to
     /// this edition; state, money and request stay. The first row of an item decides
-    /// its `stem`.
+    /// its `stem`. An item that an older edition only knows as a bad row
+    /// ([`BadRow`](crate::core::FailureCode::BadRow)) starts over with what the
+    /// corrected row says.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NotReading`] when `edition` is not the one begun last, or is
+    /// finished; nothing is added then.
     fn import(
         &self,
         fence: Fence,
@@ -93,7 +101,7 @@ pub trait Ledger: Send + Sync {
     /// Ends an edition: rows of older ones are dropped, `content` (a hash of the
     /// manifest and of the settings its rows depend on) is remembered. Items that no
     /// row names any more stay, but [`open_items`](Self::open_items) offers them only
-    /// if they are owed (see [`ItemState::is_owed`]).
+    /// if they are owed (see [`ItemState::is_owed`]). Fails like [`import`](Self::import).
     fn finish_edition(
         &self,
         fence: Fence,
@@ -102,8 +110,8 @@ pub trait Ledger: Send + Sync {
     ) -> BoxFuture<'_, LedgerResult<()>>;
 
     /// Returns items in one of `states` with an id above `after`, in id order, at
-    /// most `limit`. `Pending`, `Staged`, `Failed` and `InDoubt` items only when the
-    /// edition now begun (or else the last finished one) names them.
+    /// most `limit`. Items that are not owed only when the current edition, which is
+    /// the one begun last, names them.
     fn open_items(
         &self,
         states: Vec<ItemState>,
@@ -124,17 +132,27 @@ pub trait Ledger: Send + Sync {
         now: Timestamp,
     ) -> BoxFuture<'_, LedgerResult<Item>>;
 
-    /// Returns how many items with a smaller id have the same stem, without regard
-    /// to case: 0 for the first. Names artifacts uniquely and in manifest order.
+    /// Returns how many items took the same stem before this one, without regard to
+    /// case: 0 for the first. Decided at import and never changed, so that artifacts
+    /// are named uniquely and in manifest order. Bad rows take no stem.
     fn stem_ordinal(&self, item: ItemId) -> BoxFuture<'_, LedgerResult<u64>>;
 
     /// Returns counts and sums.
     fn totals(&self) -> BoxFuture<'_, LedgerResult<Totals>>;
 
-    /// Returns rows whose items were settled after the settlement number `after`, in
-    /// order of settlement (several rows of one item in row order), for items
-    /// currently settled. Stops after the item that reaches `limit` rows.
-    fn settled_rows(&self, after: i64, limit: usize) -> BoxFuture<'_, LedgerResult<Vec<SettledRow>>>;
+    /// Returns rows of the current edition whose items were settled after the
+    /// settlement number `after`, in order of settlement (several rows of one item in
+    /// row order), for items currently settled. Stops after the item that reaches
+    /// `limit` rows.
+    ///
+    /// A settled item that a new edition names again gets a new number, so that a
+    /// reader sees its row there. A duplicate row that is imported after its item was
+    /// reported here is not announced; [`rows`](Self::rows) has it.
+    fn settled_rows(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> BoxFuture<'_, LedgerResult<Vec<SettledRow>>>;
 
     /// Returns rows of the current edition with a number above `after`, in row order,
     /// at most `limit`.
@@ -145,8 +163,8 @@ pub trait Ledger: Send + Sync {
         limit: usize,
     ) -> BoxFuture<'_, LedgerResult<Vec<RowRecord>>>;
 
-    /// Returns what all bookings of one price class come to; used by tests and audits
-    /// to check the sums in the items against the attempts.
+    /// Returns the money as the attempts tell it, to be held against
+    /// [`totals`](Self::totals), which follow the items.
     fn audit(&self) -> BoxFuture<'_, LedgerResult<Audit>>;
 }
 

@@ -12,16 +12,36 @@
 //! Two implementations fulfil the same contract, and the same conformance suite
 //! (`testing::ledger_suite`): [`SqliteLedger`] for real jobs, [`MemoryLedger`] for
 //! simulation.
+//!
+//! How the `SQLite` ledger is built:
+//!
+//! ```text
+//!  Ledger calls ──writes──► channel ──► writer: all that wait, in one transaction,
+//!       │                               commit, and only then the answers
+//!       └────────reads────► reader: a small pool of connections that cannot write
+//! ```
 
 mod contract;
-mod lock;
-mod memory;
 mod record;
+
+// What both ledgers do alike.
+mod head;
+mod import;
+
+mod memory;
+
+mod fault;
+mod reader;
+mod rows;
+mod schema;
 mod sqlite;
+mod statements;
 mod writer;
 
+mod lock;
+
 pub use contract::{Audit, Ledger, LedgerError, LedgerResult};
-pub use lock::{JobLock, LockError, LockHolder};
+pub use lock::{JobLock, LockError, LockHolder, network_file_system};
 pub use memory::MemoryLedger;
 pub use record::{
     EditionHeader, Imported, JobRecord, Money, NewItem, NewRow, RowFilter, RowRecord, SettledRow,

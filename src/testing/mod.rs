@@ -1,3 +1,7 @@
-//! Fakes and harnesses for tests and benchmarks; never in a release binary.
+//! Fakes and harnesses for tests and benchmarks.
+//!
+//! Compiled only with the feature `testing`, which the crate switches on for itself
+//! as a dev-dependency; a release binary never contains it.
 
+pub mod ledger_suite;
 pub mod scripted_server;

@@ -1,0 +1,176 @@
+//! Decides what an import changes: which rows name new items, which move known items
+//! to this edition, which are duplicates.
+//!
+//! Pure, and shared by both ledgers: they look up what is known, ask [`plan`], and
+//! write what it says in one transaction.
+
+use std::collections::HashMap;
+
+use unicode_normalization::UnicodeNormalization;
+
+use super::{
+    head::Head,
+    record::{Imported, NewItem, NewRow},
+};
+use crate::core::{Edition, Failure, FailureCode, ItemId, ItemKey, ItemState};
+
+/// What a ledger already knows of an item that a row names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    pub(super) id: ItemId,
+    pub(super) edition: Edition,
+    pub(super) state: ItemState,
+    /// Code of its failure, if it has one.
+    pub(super) code: Option<FailureCode>,
+}
+
+impl Known {
+    /// Returns true when an older edition had nothing but an unreadable row for it.
+    fn is_bad_row(&self) -> bool {
+        self.state == ItemState::Failed && self.code == Some(FailureCode::BadRow)
+    }
+}
+
+/// An item to be written with a row's facts: new, or a bad row that was corrected.
+#[derive(Debug)]
+pub(super) struct PlannedItem {
+    pub(super) id: ItemId,
+    pub(super) facts: NewItem,
+    pub(super) state: ItemState,
+    pub(super) failure: Option<Failure>,
+    pub(super) ordinal: u64,
+    pub(super) settlement: Option<i64>,
+}
+
+/// A known item that this edition names.
+#[derive(Debug)]
+pub(super) struct MovedItem {
+    pub(super) id: ItemId,
+    /// A new number when it is settled, so that its row is reported again.
+    pub(super) settlement: Option<i64>,
+}
+
+/// A row to be written.
+#[derive(Debug)]
+pub(super) struct PlannedRow {
+    pub(super) line: i64,
+    pub(super) item: ItemId,
+    pub(super) first: bool,
+    pub(super) cells: Vec<String>,
+}
+
+/// Everything one import writes.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) items: Vec<PlannedItem>,
+    pub(super) moved: Vec<MovedItem>,
+    pub(super) rows: Vec<PlannedRow>,
+    pub(super) imported: Imported,
+}
+
+/// Decides what importing `rows` into the current edition of `head` changes.
+///
+/// `known` has the items that are known of those the rows name, and `stems` how many
+/// items have each [`collision_key`] among those of the rows; both are brought up to
+/// what they are after the import.
+pub(super) fn plan(
+    rows: Vec<NewRow>,
+    known: &mut HashMap<ItemKey, Known>,
+    stems: &mut HashMap<String, u64>,
+    head: &mut Head,
+) -> Plan {
+    let mut plan = Plan::default();
+    for NewRow { line, cells, item } in rows {
+        let (id, first) = match known.get_mut(&item.key) {
+            Some(known) if known.edition == head.edition => (known.id, false),
+            Some(known) if !known.is_bad_row() => {
+                known.edition = head.edition;
+                plan.moved.push(move_item(known, head));
+                (known.id, true)
+            }
+            earlier => {
+                let bad_row = earlier.map(|bad_row| bad_row.id);
+                plan.imported.new_items += u64::from(bad_row.is_none());
+                let id = bad_row.unwrap_or_else(|| head.next_item());
+                let planned = plan_item(id, item, stems, head);
+                known.insert(planned.facts.key, planned.as_known(head.edition));
+                plan.items.push(planned);
+                (id, true)
+            }
+        };
+        plan.imported.rows += 1;
+        plan.imported.duplicates += u64::from(!first);
+        plan.rows.push(PlannedRow {
+            line,
+            item: id,
+            first,
+            cells,
+        });
+    }
+    head.totals.rows += plan.imported.rows;
+    plan
+}
+
+fn move_item(known: &Known, head: &mut Head) -> MovedItem {
+    // What is owed has counted all along.
+    if !known.state.is_owed() {
+        head.count_named(known.state);
+    }
+    let settlement = known.state.is_settled().then(|| head.next_settlement());
+    MovedItem {
+        id: known.id,
+        settlement,
+    }
+}
+
+fn plan_item(
+    id: ItemId,
+    facts: NewItem,
+    stems: &mut HashMap<String, u64>,
+    head: &mut Head,
+) -> PlannedItem {
+    let (state, failure) = match &facts.state {
+        Ok(state) => (*state, None),
+        Err(failure) => (ItemState::Failed, Some(failure.clone())),
+    };
+    // A bad row publishes nothing, so it takes no name from the others.
+    let ordinal = if failure.is_some() {
+        0
+    } else {
+        take_ordinal(stems, &facts.stem)
+    };
+    head.count_named(state);
+    let settlement = state.is_settled().then(|| head.next_settlement());
+    PlannedItem {
+        id,
+        facts,
+        state,
+        failure,
+        ordinal,
+        settlement,
+    }
+}
+
+fn take_ordinal(stems: &mut HashMap<String, u64>, stem: &str) -> u64 {
+    let taken = stems.entry(collision_key(stem)).or_default();
+    let ordinal = *taken;
+    *taken += 1;
+    ordinal
+}
+
+impl PlannedItem {
+    fn as_known(&self, edition: Edition) -> Known {
+        Known {
+            id: self.id,
+            edition,
+            state: self.state,
+            code: self.failure.as_ref().map(|failure| failure.code),
+        }
+    }
+}
+
+/// Returns what is equal for two stems that some file system takes for one name:
+/// lower case, composed (Unicode NFC).
+pub(super) fn collision_key(stem: &str) -> String {
+    stem.to_lowercase().nfc().collect()
+}

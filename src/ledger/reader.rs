@@ -1,0 +1,212 @@
+//! Reads the database on connections that cannot write, at the same time as the
+//! writer and without waiting for it.
+
+use futures::TryStreamExt;
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions},
+};
+
+use super::{
+    contract::{Audit, LedgerError, LedgerResult},
+    record::{EditionHeader, JobRecord, RowFilter, RowRecord, SettledRow, Totals},
+    rows::{RowReader, item_columns, to_json_array},
+    statements,
+};
+use crate::core::{Edition, Item, ItemId, ItemState};
+
+/// Reads that run at once; more wait. Pages are short, and a run has few readers.
+const CONNECTIONS: u32 = 4;
+
+/// One state, in id order, without sorting what lies after the page.
+const OPEN_ITEMS: &str = concat!(
+    "SELECT ",
+    item_columns!(),
+    " FROM items INDEXED BY items_by_state \
+     WHERE state = ?1 AND edition = (SELECT max(edition) FROM editions) AND id > ?2 \
+     ORDER BY id LIMIT ?3"
+);
+
+/// The same for states in which an item is owed, whatever its edition.
+const OWED_ITEMS: &str = concat!(
+    "SELECT ",
+    item_columns!(),
+    " FROM items INDEXED BY items_by_state WHERE state = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+);
+
+const ONE_ITEM: &str = concat!("SELECT ", item_columns!(), " FROM items WHERE id = ?1");
+
+const SETTLED_ROWS: &str = concat!(
+    "SELECT items.settlement, rows.line, rows.cells, rows.first, ",
+    item_columns!(),
+    " FROM items INDEXED BY items_by_settlement \
+     CROSS JOIN rows ON rows.item = items.id AND rows.edition = items.edition \
+     WHERE items.edition = (SELECT max(edition) FROM editions) AND items.settlement > ?1 \
+     ORDER BY items.settlement, rows.line"
+);
+
+const ROWS: &str = concat!(
+    "SELECT rows.line, rows.cells, rows.first, ",
+    item_columns!(),
+    " FROM rows CROSS JOIN items ON items.id = rows.item \
+     WHERE rows.edition = (SELECT max(edition) FROM editions) AND rows.line > ?1 \
+     AND items.state IN (SELECT value FROM json_each(?2)) \
+     ORDER BY rows.line LIMIT ?3"
+);
+
+/// The reading end of a ledger.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pool: SqlitePool,
+}
+
+impl Reader {
+    pub(super) async fn open(options: SqliteConnectOptions) -> LedgerResult<Self> {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_with(options)
+            .await?;
+        Ok(Self { pool })
+    }
+
+    pub(super) async fn job(&self) -> LedgerResult<JobRecord> {
+        let mut snapshot = self.pool.begin().await?;
+        let service = sqlx::query_scalar("SELECT service FROM job")
+            .fetch_one(&mut *snapshot)
+            .await?;
+        let header = "SELECT columns, source_column, base_dir FROM editions \
+                      ORDER BY edition DESC LIMIT 1";
+        let header = sqlx::query(header).fetch_optional(&mut *snapshot).await?;
+        let finished = "SELECT edition, content FROM editions WHERE content IS NOT NULL \
+                        ORDER BY edition DESC LIMIT 1";
+        let finished: Option<(i64, String)> = sqlx::query_as(finished)
+            .fetch_optional(&mut *snapshot)
+            .await?;
+        let header = header.map(|row| {
+            let mut row = RowReader::new(&row);
+            let columns = row.json()?;
+            let source_column = usize::try_from(row.value::<i64>()?).unwrap_or(usize::MAX);
+            Ok::<_, LedgerError>(EditionHeader {
+                columns,
+                source_column,
+                base_dir: row.value()?,
+            })
+        });
+        Ok(JobRecord {
+            finished: finished.map(|(edition, content)| (Edition(edition), content)),
+            header: header.transpose()?,
+            service,
+        })
+    }
+
+    pub(super) async fn open_items(
+        &self,
+        states: &[ItemState],
+        after: ItemId,
+        limit: usize,
+    ) -> LedgerResult<Vec<Item>> {
+        // One snapshot, or an item that moves between two states could be missed.
+        let mut snapshot = self.pool.begin().await?;
+        let mut items = Vec::new();
+        for state in ItemState::ALL
+            .into_iter()
+            .filter(|state| states.contains(state))
+        {
+            let query = if state.is_owed() {
+                OWED_ITEMS
+            } else {
+                OPEN_ITEMS
+            };
+            let rows = sqlx::query(query)
+                .bind(state.as_str())
+                .bind(after.0)
+                .bind(sql_limit(limit))
+                .fetch_all(&mut *snapshot)
+                .await?;
+            for row in &rows {
+                items.push(RowReader::new(row).kept()?.item);
+            }
+        }
+        items.sort_unstable_by_key(|item| item.id);
+        items.truncate(limit);
+        Ok(items)
+    }
+
+    pub(super) async fn item(&self, id: ItemId) -> LedgerResult<Item> {
+        let row = sqlx::query(ONE_ITEM)
+            .bind(id.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        let row = row.ok_or(LedgerError::UnknownItem(id))?;
+        Ok(RowReader::new(&row).kept()?.item)
+    }
+
+    pub(super) async fn stem_ordinal(&self, id: ItemId) -> LedgerResult<u64> {
+        let ordinal = sqlx::query_scalar("SELECT ordinal FROM items WHERE id = ?1");
+        let ordinal = ordinal.bind(id.0).fetch_optional(&self.pool).await?;
+        ordinal.ok_or(LedgerError::UnknownItem(id))
+    }
+
+    pub(super) async fn settled_rows(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> LedgerResult<Vec<SettledRow>> {
+        let mut settled: Vec<SettledRow> = Vec::new();
+        let mut rows = sqlx::query(SETTLED_ROWS).bind(after).fetch(&self.pool);
+        while let Some(row) = rows.try_next().await? {
+            let mut row = RowReader::new(&row);
+            let settlement = row.value()?;
+            let is_next_item = settled
+                .last()
+                .is_none_or(|last| last.settlement != settlement);
+            if settled.len() >= limit && is_next_item {
+                break;
+            }
+            settled.push(SettledRow {
+                settlement,
+                row: row.row_record()?,
+            });
+        }
+        Ok(settled)
+    }
+
+    pub(super) async fn rows(
+        &self,
+        filter: RowFilter,
+        after: i64,
+        limit: usize,
+    ) -> LedgerResult<Vec<RowRecord>> {
+        let wanted = ItemState::ALL
+            .into_iter()
+            .filter(|state| filter.wants(*state));
+        let rows = sqlx::query(ROWS)
+            .bind(after)
+            .bind(to_json_array(wanted.map(ItemState::as_str))?)
+            .bind(sql_limit(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| RowReader::new(row).row_record())
+            .collect()
+    }
+
+    /// Counts everything anew; for a ledger without a writer that keeps count.
+    pub(super) async fn totals(&self) -> LedgerResult<Totals> {
+        let mut snapshot = self.pool.begin().await?;
+        Ok(statements::load_head(&mut snapshot).await?.totals)
+    }
+
+    pub(super) async fn audit(&self) -> LedgerResult<Audit> {
+        let mut snapshot = self.pool.begin().await?;
+        Ok(statements::load_audit(&mut snapshot).await?.0)
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

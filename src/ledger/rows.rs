@@ -1,0 +1,352 @@
+//! Turns database rows into the program's types, and bulk data into the JSON that
+//! one statement writes.
+//!
+//! Bulk statements take one JSON array and unfold it with `json_each`: one parameter
+//! and one prepared statement, whatever the size of the batch.
+
+use jiff::Timestamp;
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IntoDeserializer},
+};
+use sqlx::{Decode, Row, Sqlite, Type, sqlite::SqliteRow};
+
+use super::{
+    contract::LedgerResult,
+    fault::damaged,
+    head::{AttemptRecord, Kept},
+    import::{MovedItem, PlannedItem, PlannedRow},
+    record::RowRecord,
+};
+use crate::core::{
+    Attempt, Booking, Edition, Item, ItemId, ItemKey, ItemState, Micros, Request, RequestId,
+};
+
+/// The columns that [`RowReader::kept`] reads, in its order.
+macro_rules! item_columns {
+    () => {
+        "items.id, items.edition, items.source, items.scale, items.version, items.stem, \
+         items.state, items.settlement, items.staged_url, items.tries, items.service_errors, \
+         items.not_before, items.request_id, items.polling_url, items.media, items.submitted_at, \
+         items.settled_at, items.attempt, items.booking, items.price, items.charged, \
+         items.possibly_charged, items.failure, items.artifacts"
+    };
+}
+pub(super) use item_columns;
+
+/// Reads the columns of one database row from left to right.
+pub(super) struct RowReader<'r> {
+    row: &'r SqliteRow,
+    next: usize,
+}
+
+impl<'r> RowReader<'r> {
+    pub(super) fn new(row: &'r SqliteRow) -> Self {
+        Self { row, next: 0 }
+    }
+
+    /// Reads the next column.
+    pub(super) fn value<T: Decode<'r, Sqlite> + Type<Sqlite>>(&mut self) -> LedgerResult<T> {
+        let value = self.row.try_get(self.next)?;
+        self.next += 1;
+        Ok(value)
+    }
+
+    /// Reads the next column as an item's key.
+    pub(super) fn key(&mut self) -> LedgerResult<ItemKey> {
+        let bytes: &[u8] = self.value()?;
+        bytes.try_into().map(ItemKey).map_err(damaged)
+    }
+
+    /// Reads the next column as one word that stands for something.
+    pub(super) fn word<T: DeserializeOwned>(&mut self) -> LedgerResult<Option<T>> {
+        let word: Option<&str> = self.value()?;
+        word.map(|word| T::deserialize(word.into_deserializer()))
+            .transpose()
+            .map_err(|error: serde::de::value::Error| damaged(error))
+    }
+
+    /// Reads the next column as a time.
+    fn time(&mut self) -> LedgerResult<Option<Timestamp>> {
+        let millis: Option<i64> = self.value()?;
+        millis
+            .map(Timestamp::from_millisecond)
+            .transpose()
+            .map_err(damaged)
+    }
+
+    /// Reads the next column as JSON; its default where there is none.
+    pub(super) fn json<T: DeserializeOwned + Default>(&mut self) -> LedgerResult<T> {
+        let text: Option<&str> = self.value()?;
+        text.map_or(Ok(T::default()), |text| {
+            serde_json::from_str(text).map_err(damaged)
+        })
+    }
+
+    /// Reads the next column as a state.
+    pub(super) fn state(&mut self) -> LedgerResult<ItemState> {
+        let word: &str = self.value()?;
+        let state = ItemState::ALL
+            .into_iter()
+            .find(|state| state.as_str() == word);
+        state.ok_or_else(|| damaged(format_args!("`{word}` is no state")))
+    }
+
+    /// Reads the next [`item_columns`].
+    pub(super) fn kept(&mut self) -> LedgerResult<Kept> {
+        let id = ItemId(self.value()?);
+        let edition = Edition(self.value()?);
+        let (source, scale) = (self.value()?, self.value()?);
+        let (version, stem) = (self.value()?, self.value()?);
+        let state = self.state()?;
+        let settlement = self.value()?;
+        let item = Item {
+            id,
+            edition,
+            source,
+            scale,
+            version,
+            stem,
+            state,
+            staged_url: self.value()?,
+            tries: self.value()?,
+            service_errors: self.value()?,
+            not_before: self.time()?,
+            request: self.request()?,
+            media: self.json()?,
+            submitted_at: self.time()?,
+            settled_at: self.time()?,
+            attempt: self.attempt()?,
+            charged: Micros(self.value()?),
+            possibly_charged: Micros(self.value()?),
+            failure: self.json()?,
+            artifacts: self.json()?,
+        };
+        Ok(Kept { item, settlement })
+    }
+
+    fn request(&mut self) -> LedgerResult<Option<Request>> {
+        let id: Option<String> = self.value()?;
+        let polling_url = self.value()?;
+        Ok(id.map(|id| Request {
+            id: RequestId(id),
+            polling_url,
+        }))
+    }
+
+    fn attempt(&mut self) -> LedgerResult<Option<Attempt>> {
+        let number: Option<u32> = self.value()?;
+        let booking: Option<&str> = self.value()?;
+        let price: Option<i64> = self.value()?;
+        let (Some(number), Some(booking), Some(price)) = (number, booking, price) else {
+            return Ok(None);
+        };
+        Ok(Some(Attempt {
+            number,
+            booking: booking_named(booking)?,
+            price: Micros(price),
+        }))
+    }
+
+    /// Reads `rows.line, rows.cells, rows.first` and the [`item_columns`].
+    pub(super) fn row_record(&mut self) -> LedgerResult<RowRecord> {
+        Ok(RowRecord {
+            line: self.value()?,
+            cells: self.json()?,
+            first: self.value()?,
+            item: self.kept()?.item,
+        })
+    }
+}
+
+fn booking_named(word: &str) -> LedgerResult<Booking> {
+    [
+        Booking::Reserved,
+        Booking::Charged,
+        Booking::Free,
+        Booking::PossiblyCharged,
+    ]
+    .into_iter()
+    .find(|booking| booking.as_str() == word)
+    .ok_or_else(|| damaged(format_args!("`{word}` is no booking")))
+}
+
+/// Writes anything as JSON.
+pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> LedgerResult<String> {
+    serde_json::to_string(value).map_err(damaged)
+}
+
+/// Writes all of `values` as one JSON array.
+pub(super) fn to_json_array<T: Serialize>(
+    values: impl IntoIterator<Item = T>,
+) -> LedgerResult<String> {
+    let values: Vec<T> = values.into_iter().collect();
+    to_json(&values)
+}
+
+/// Returns the 32 hexadecimal digits of a key.
+pub(super) fn hex(key: ItemKey) -> String {
+    format!("{:032x}", u128::from_be_bytes(key.0))
+}
+
+/// Writes a list as JSON, and an empty one as nothing.
+fn list<T: Serialize>(values: &[T]) -> LedgerResult<Option<String>> {
+    if values.is_empty() {
+        Ok(None)
+    } else {
+        to_json(values).map(Some)
+    }
+}
+
+fn millis(time: Option<Timestamp>) -> Option<i64> {
+    time.map(Timestamp::as_millisecond)
+}
+
+/// A new or corrected item, as `INSERT_ITEMS` unfolds it.
+#[derive(Serialize)]
+pub(super) struct ItemInsert<'a> {
+    id: i64,
+    key: String,
+    source: &'a str,
+    scale: u8,
+    version: &'a str,
+    stem: &'a str,
+    ordinal: u64,
+    state: &'static str,
+    failure: Option<String>,
+    settlement: Option<i64>,
+}
+
+impl<'a> ItemInsert<'a> {
+    pub(super) fn new(planned: &'a PlannedItem) -> LedgerResult<Self> {
+        let facts = &planned.facts;
+        Ok(Self {
+            id: planned.id.0,
+            key: hex(facts.key),
+            source: &facts.source,
+            scale: facts.scale,
+            version: &facts.version,
+            stem: &facts.stem,
+            ordinal: planned.ordinal,
+            state: planned.state.as_str(),
+            failure: planned.failure.as_ref().map(to_json).transpose()?,
+            settlement: planned.settlement,
+        })
+    }
+}
+
+/// A known item that a new edition names, as `MOVE_ITEMS` unfolds it.
+#[derive(Serialize)]
+pub(super) struct ItemMove {
+    id: i64,
+    settlement: Option<i64>,
+}
+
+impl ItemMove {
+    pub(super) fn new(moved: &MovedItem) -> Self {
+        Self {
+            id: moved.id.0,
+            settlement: moved.settlement,
+        }
+    }
+}
+
+/// A manifest row, as `INSERT_ROWS` unfolds it.
+#[derive(Serialize)]
+pub(super) struct RowInsert<'a> {
+    line: i64,
+    item: i64,
+    first: u8,
+    cells: &'a [String],
+}
+
+impl<'a> RowInsert<'a> {
+    pub(super) fn new(planned: &'a PlannedRow) -> Self {
+        Self {
+            line: planned.line,
+            item: planned.item.0,
+            first: planned.first.into(),
+            cells: &planned.cells,
+        }
+    }
+}
+
+/// What an advance may change of an item, as `UPDATE_ITEMS` unfolds it.
+#[derive(Serialize)]
+pub(super) struct ItemUpdate<'a> {
+    id: i64,
+    state: &'static str,
+    settlement: Option<i64>,
+    staged_url: Option<&'a str>,
+    tries: u32,
+    service_errors: u32,
+    not_before: Option<i64>,
+    request_id: Option<&'a str>,
+    polling_url: Option<&'a str>,
+    media: Option<String>,
+    submitted_at: Option<i64>,
+    settled_at: Option<i64>,
+    attempt: Option<u32>,
+    booking: Option<&'static str>,
+    price: Option<i64>,
+    charged: i64,
+    possibly_charged: i64,
+    failure: Option<String>,
+    artifacts: Option<String>,
+}
+
+impl<'a> ItemUpdate<'a> {
+    pub(super) fn new(kept: &'a Kept) -> LedgerResult<Self> {
+        let item = &kept.item;
+        let (request, attempt) = (item.request.as_ref(), item.attempt.as_ref());
+        Ok(Self {
+            id: item.id.0,
+            state: item.state.as_str(),
+            settlement: kept.settlement,
+            staged_url: item.staged_url.as_deref(),
+            tries: item.tries,
+            service_errors: item.service_errors,
+            not_before: millis(item.not_before),
+            request_id: request.map(|request| request.id.0.as_str()),
+            polling_url: request.and_then(|request| request.polling_url.as_deref()),
+            media: list(&item.media)?,
+            submitted_at: millis(item.submitted_at),
+            settled_at: millis(item.settled_at),
+            attempt: attempt.map(|attempt| attempt.number),
+            booking: attempt.map(|attempt| attempt.booking.as_str()),
+            price: attempt.map(|attempt| attempt.price.0),
+            charged: item.charged.0,
+            possibly_charged: item.possibly_charged.0,
+            failure: item.failure.as_ref().map(to_json).transpose()?,
+            artifacts: list(&item.artifacts)?,
+        })
+    }
+}
+
+/// An attempt, as `UPSERT_ATTEMPTS` unfolds it.
+#[derive(Serialize)]
+pub(super) struct AttemptUpsert<'a> {
+    item: i64,
+    number: u32,
+    booking: &'static str,
+    price: i64,
+    request_id: Option<&'a str>,
+    submitted_at: Option<i64>,
+    booked_at: Option<i64>,
+    http_status: Option<u16>,
+}
+
+impl<'a> AttemptUpsert<'a> {
+    pub(super) fn new(record: &'a AttemptRecord) -> Self {
+        Self {
+            item: record.item.0,
+            number: record.number,
+            booking: record.booking.as_str(),
+            price: record.price.0,
+            request_id: record.request_id.as_ref().map(|id| id.0.as_str()),
+            submitted_at: millis(record.submitted_at),
+            booked_at: millis(record.booked_at),
+            http_status: record.http_status,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The shape of a ledger file: how it is opened, recognised and brought up to date.
+//!
+//! Migrations go forward only. Each is one SQL file, run in one transaction, and
+//! ends by setting `PRAGMA user_version` to its number.
+
+use std::{path::Path, time::Duration};
+
+use sqlx::{
+    Connection, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteSynchronous},
+};
+
+use super::contract::{LedgerError, LedgerResult};
+
+/// "RBLG": tells our files from other programs' `SQLite` databases.
+const APPLICATION_ID: i64 = 0x5242_4C47;
+
+/// All migrations; the index plus one is the schema version it leads to.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_ledger.sql")];
+
+/// Newest schema version this program knows.
+const VERSION: i64 = 1;
+
+/// How long a connection waits for another process before it gives up. Only a
+/// program that should not be there, or a checkpoint at close, makes us wait.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a file says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Empty,
+    Ledger { version: i64 },
+    Other,
+}
+
+/// Returns how the one writing connection is opened. The folder must exist.
+pub(super) fn writer_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        // NORMAL would lose the last commits in a power cut, and with them request
+        // ids that are paid for; group commit makes FULL cheap.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        // 32 MiB of pages, so that the random key index of a large import stays in
+        // memory, and a write-ahead log that shrinks again after one.
+        .pragma("cache_size", "-32768")
+        .pragma("wal_autocheckpoint", "4000")
+        .pragma("journal_size_limit", "67108864")
+        .thread_name(|_| "ledger-writer".to_owned())
+}
+
+/// Returns how reading connections are opened.
+pub(super) fn reader_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .thread_name(|number| format!("ledger-reader-{number}"))
+}
+
+/// Makes the file a ledger of the newest version, in write-ahead mode.
+///
+/// # Errors
+///
+/// [`LedgerError::Newer`], [`LedgerError::Corrupt`] for a file that is none of ours;
+/// both leave it untouched.
+pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> LedgerResult<()> {
+    let version = match inspect(connection).await? {
+        Found::Empty => 0,
+        Found::Ledger { version } if version > VERSION => return Err(newer(version)),
+        Found::Ledger { version } => version,
+        Found::Other => return Err(not_a_ledger(path)),
+    };
+    sqlx::raw_sql("PRAGMA journal_mode = WAL")
+        .execute(&mut *connection)
+        .await?;
+    let done = usize::try_from(version).unwrap_or(0);
+    for migration in MIGRATIONS.into_iter().skip(done) {
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::raw_sql(migration).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+    }
+    Ok(())
+}
+
+/// Checks that the file is a ledger which this program can read as it is.
+///
+/// # Errors
+///
+/// [`LedgerError::Newer`]; [`LedgerError::Corrupt`] for a file that is none of ours;
+/// [`LedgerError::Unavailable`] when it has to be brought up to date first.
+pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> LedgerResult<()> {
+    match inspect(connection).await? {
+        Found::Ledger { version: VERSION } => Ok(()),
+        Found::Ledger { version } if version > VERSION => Err(newer(version)),
+        Found::Other => Err(not_a_ledger(path)),
+        Found::Empty | Found::Ledger { .. } => Err(LedgerError::Unavailable(format!(
+            "`{}` was left by an older version or an interrupted start; run the job once more",
+            path.display()
+        ))),
+    }
+}
+
+async fn inspect(connection: &mut SqliteConnection) -> LedgerResult<Found> {
+    let version: i64 = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(&mut *connection)
+        .await?;
+    let application: i64 = sqlx::query_scalar("PRAGMA application_id")
+        .fetch_one(&mut *connection)
+        .await?;
+    let objects: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
+        .fetch_one(connection)
+        .await?;
+    Ok(match (application, version, objects) {
+        (APPLICATION_ID, version, _) => Found::Ledger { version },
+        (0, 0, 0) => Found::Empty,
+        _ => Found::Other,
+    })
+}
+
+fn newer(found: i64) -> LedgerError {
+    LedgerError::Newer {
+        found,
+        known: VERSION,
+    }
+}
+
+fn not_a_ledger(path: &Path) -> LedgerError {
+    LedgerError::Corrupt(format!(
+        "`{}` is another program's database; choose another folder with `--state`",
+        path.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_migration_sets_its_version_and_the_last_is_ours() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        for (index, migration) in MIGRATIONS.into_iter().enumerate() {
+            sqlx::raw_sql(migration)
+                .execute(&mut connection)
+                .await
+                .unwrap();
+            let found = inspect(&mut connection).await.unwrap();
+            assert_eq!(
+                found,
+                Found::Ledger {
+                    version: i64::try_from(index).unwrap() + 1
+                }
+            );
+        }
+        assert_eq!(MIGRATIONS.len(), usize::try_from(VERSION).unwrap());
+        check(&mut connection, Path::new("x")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn migrating_twice_changes_nothing() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        migrate(&mut connection, Path::new("x")).await.unwrap();
+        migrate(&mut connection, Path::new("x")).await.unwrap();
+    }
+}

@@ -1,0 +1,238 @@
+//! The ledger of real jobs: one `SQLite` file.
+
+use std::path::Path;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use sqlx::{ConnectOptions, Connection};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+
+use super::{
+    contract::{Audit, Ledger, LedgerError, LedgerResult},
+    fault::at_path,
+    reader::Reader,
+    record::{
+        EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
+    },
+    schema,
+    statements::{Step, load_head},
+    writer::{Command, QUEUE, Reply, Writer},
+};
+use crate::core::{Edition, Fence, Item, ItemEvent, ItemId, ItemState};
+
+/// A ledger in one `SQLite` file, in write-ahead mode with full synchronisation.
+///
+/// Needs a tokio runtime. Dropping it lets what was begun end in the background;
+/// [`close`](Self::close) waits for that and folds the log into the file.
+#[derive(Debug)]
+pub struct SqliteLedger {
+    reader: Reader,
+    /// `None` when opened for reading only.
+    writer: Option<WriterHandle>,
+}
+
+#[derive(Debug)]
+struct WriterHandle {
+    commands: mpsc::Sender<Command>,
+    totals: watch::Receiver<Totals>,
+    task: JoinHandle<()>,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger in the file `path`; creates it, and its folder, if missing,
+    /// and brings it up to date. Take the [`JobLock`](super::JobLock) first.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Newer`], [`LedgerError::Corrupt`], or
+    /// [`LedgerError::Unavailable`] when the file cannot be opened or created.
+    pub async fn open(path: &Path) -> LedgerResult<Self> {
+        Self::open_writer(path)
+            .await
+            .map_err(|error| at_path(error, path))
+    }
+
+    /// Opens the ledger in the file `path` for reading, also while a run writes to
+    /// it. Every writing call fails; [`totals`](Ledger::totals) counts anew each time.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); a missing file is [`LedgerError::Unavailable`].
+    pub async fn open_read_only(path: &Path) -> LedgerResult<Self> {
+        Self::open_reader(path)
+            .await
+            .map_err(|error| at_path(error, path))
+    }
+
+    async fn open_writer(path: &Path) -> LedgerResult<Self> {
+        if let Some(folder) = path.parent() {
+            let made = tokio::fs::create_dir_all(folder).await;
+            made.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+        }
+        let mut connection = schema::writer_options(path).connect().await?;
+        schema::migrate(&mut connection, path).await?;
+        let head = load_head(&mut connection).await?;
+        let reader = Reader::open(schema::reader_options(path)).await?;
+
+        let (writer, totals) = Writer::new(connection, head);
+        let (commands, waiting) = mpsc::channel(QUEUE);
+        let task = tokio::spawn(writer.run(waiting));
+        Ok(Self {
+            reader,
+            writer: Some(WriterHandle {
+                commands,
+                totals,
+                task,
+            }),
+        })
+    }
+
+    async fn open_reader(path: &Path) -> LedgerResult<Self> {
+        let options = schema::reader_options(path);
+        let mut connection = options.connect().await?;
+        schema::check(&mut connection, path).await?;
+        connection.close().await?;
+        Ok(Self {
+            reader: Reader::open(options).await?,
+            writer: None,
+        })
+    }
+
+    /// Ends all reads and writes, waits for the last commit and folds the log into
+    /// the file.
+    pub async fn close(self) {
+        self.reader.close().await;
+        if let Some(WriterHandle { commands, task, .. }) = self.writer {
+            drop(commands);
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the ledger's writer ended abnormally");
+            }
+        }
+    }
+
+    /// Hands a command to the writer and waits for its answer.
+    async fn write<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> LedgerResult<T> {
+        let Some(writer) = &self.writer else {
+            return Err(LedgerError::Unavailable(
+                "it was opened for reading only".to_owned(),
+            ));
+        };
+        let stopped = || {
+            let text = "its writer has stopped; run the same command again";
+            LedgerError::Unavailable(text.to_owned())
+        };
+        let (reply, answer) = oneshot::channel();
+        writer
+            .commands
+            .send(command(reply))
+            .await
+            .map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+impl Ledger for SqliteLedger {
+    fn begin_session(&self) -> BoxFuture<'_, LedgerResult<Fence>> {
+        Box::pin(self.write(Command::BeginSession))
+    }
+
+    fn job(&self) -> BoxFuture<'_, LedgerResult<JobRecord>> {
+        Box::pin(self.reader.job())
+    }
+
+    fn bind_service(&self, fence: Fence, service: String) -> BoxFuture<'_, LedgerResult<()>> {
+        Box::pin(self.write(move |reply| Command::BindService(fence, service, reply)))
+    }
+
+    fn begin_edition(
+        &self,
+        fence: Fence,
+        header: EditionHeader,
+    ) -> BoxFuture<'_, LedgerResult<Edition>> {
+        Box::pin(self.write(move |reply| Command::BeginEdition(fence, header, reply)))
+    }
+
+    fn import(
+        &self,
+        fence: Fence,
+        edition: Edition,
+        rows: Vec<NewRow>,
+    ) -> BoxFuture<'_, LedgerResult<Imported>> {
+        Box::pin(self.write(move |reply| Command::Import(fence, edition, rows, reply)))
+    }
+
+    fn finish_edition(
+        &self,
+        fence: Fence,
+        edition: Edition,
+        content: String,
+    ) -> BoxFuture<'_, LedgerResult<()>> {
+        Box::pin(self.write(move |reply| Command::FinishEdition(fence, edition, content, reply)))
+    }
+
+    fn open_items(
+        &self,
+        states: Vec<ItemState>,
+        after: ItemId,
+        limit: usize,
+    ) -> BoxFuture<'_, LedgerResult<Vec<Item>>> {
+        Box::pin(async move { self.reader.open_items(&states, after, limit).await })
+    }
+
+    fn item(&self, id: ItemId) -> BoxFuture<'_, LedgerResult<Item>> {
+        Box::pin(self.reader.item(id))
+    }
+
+    fn advance(
+        &self,
+        fence: Fence,
+        item: ItemId,
+        event: ItemEvent,
+        now: Timestamp,
+    ) -> BoxFuture<'_, LedgerResult<Item>> {
+        let step = Step {
+            fence,
+            item,
+            event,
+            now,
+        };
+        Box::pin(self.write(move |reply| Command::Advance(step, reply)))
+    }
+
+    fn stem_ordinal(&self, item: ItemId) -> BoxFuture<'_, LedgerResult<u64>> {
+        Box::pin(self.reader.stem_ordinal(item))
+    }
+
+    fn totals(&self) -> BoxFuture<'_, LedgerResult<Totals>> {
+        Box::pin(async move {
+            match &self.writer {
+                Some(writer) => Ok(*writer.totals.borrow()),
+                None => self.reader.totals().await,
+            }
+        })
+    }
+
+    fn settled_rows(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> BoxFuture<'_, LedgerResult<Vec<SettledRow>>> {
+        Box::pin(self.reader.settled_rows(after, limit))
+    }
+
+    fn rows(
+        &self,
+        filter: RowFilter,
+        after: i64,
+        limit: usize,
+    ) -> BoxFuture<'_, LedgerResult<Vec<RowRecord>>> {
+        Box::pin(self.reader.rows(filter, after, limit))
+    }
+
+    fn audit(&self) -> BoxFuture<'_, LedgerResult<Audit>> {
+        Box::pin(self.reader.audit())
+    }
+}

@@ -1,0 +1,414 @@
+//! What the writer does to the database: the statements of each command.
+//!
+//! Each function runs inside a transaction that the [writer](super::writer) has
+//! begun, and changes the [`Head`] along with the tables. When one fails, the writer
+//! rolls back and reads the head anew.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use super::{
+    contract::{Audit, LedgerError, LedgerResult},
+    head::{AttemptRecord, Head, Kept},
+    import::{Known, Plan, collision_key, plan},
+    record::{EditionHeader, Imported, Money, NewRow},
+    rows::{
+        AttemptUpsert, ItemInsert, ItemMove, ItemUpdate, RowInsert, RowReader, hex, item_columns,
+        to_json, to_json_array,
+    },
+};
+use crate::core::{Edition, Fence, Item, ItemEvent, ItemId, ItemKey, Micros};
+
+/// One call of [`advance`](super::Ledger::advance).
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) fence: Fence,
+    pub(super) item: ItemId,
+    pub(super) event: ItemEvent,
+    pub(super) now: Timestamp,
+}
+
+const KNOWN_ITEMS: &str = "SELECT items.key, items.id, items.edition, items.state, \
+     items.failure ->> '$.code' \
+     FROM json_each(?1) AS given CROSS JOIN items ON items.key = unhex(given.value)";
+
+const KNOWN_STEMS: &str = "SELECT stems.stem_key, stems.items \
+     FROM json_each(?1) AS given CROSS JOIN stems ON stems.stem_key = given.value";
+
+/// With an id that is there already: a bad row that was corrected.
+const INSERT_ITEMS: &str = "INSERT INTO items \
+     (id, key, edition, source, scale, version, stem, ordinal, state, failure, settlement) \
+     SELECT value ->> '$.id', unhex(value ->> '$.key'), ?2, value ->> '$.source', \
+     value ->> '$.scale', value ->> '$.version', value ->> '$.stem', value ->> '$.ordinal', \
+     value ->> '$.state', value ->> '$.failure', value ->> '$.settlement' \
+     FROM json_each(?1) WHERE true \
+     ON CONFLICT (id) DO UPDATE SET edition = excluded.edition, source = excluded.source, \
+     scale = excluded.scale, version = excluded.version, stem = excluded.stem, \
+     ordinal = excluded.ordinal, state = excluded.state, failure = excluded.failure, \
+     settlement = excluded.settlement";
+
+const MOVE_ITEMS: &str = "UPDATE items SET edition = ?2, settlement = given.value ->> '$.settlement' \
+     FROM json_each(?1) AS given WHERE items.id = given.value ->> '$.id'";
+
+const UPSERT_STEMS: &str = "INSERT INTO stems (stem_key, items) \
+     SELECT value ->> '$[0]', value ->> '$[1]' FROM json_each(?1) WHERE true \
+     ON CONFLICT (stem_key) DO UPDATE SET items = excluded.items";
+
+const INSERT_ROWS: &str = "INSERT INTO rows (edition, line, item, first, cells) \
+     SELECT ?2, value ->> '$.line', value ->> '$.item', value ->> '$.first', value -> '$.cells' \
+     FROM json_each(?1)";
+
+const SELECT_ITEMS: &str = concat!(
+    "SELECT ",
+    item_columns!(),
+    " FROM json_each(?1) AS given CROSS JOIN items ON items.id = given.value"
+);
+
+const UPDATE_ITEMS: &str = "UPDATE items SET \
+     state = given.value ->> '$.state', settlement = given.value ->> '$.settlement', \
+     staged_url = given.value ->> '$.staged_url', tries = given.value ->> '$.tries', \
+     service_errors = given.value ->> '$.service_errors', \
+     not_before = given.value ->> '$.not_before', \
+     request_id = given.value ->> '$.request_id', polling_url = given.value ->> '$.polling_url', \
+     media = given.value ->> '$.media', submitted_at = given.value ->> '$.submitted_at', \
+     settled_at = given.value ->> '$.settled_at', attempt = given.value ->> '$.attempt', \
+     booking = given.value ->> '$.booking', price = given.value ->> '$.price', \
+     charged = given.value ->> '$.charged', \
+     possibly_charged = given.value ->> '$.possibly_charged', \
+     failure = given.value ->> '$.failure', artifacts = given.value ->> '$.artifacts' \
+     FROM json_each(?1) AS given WHERE items.id = given.value ->> '$.id'";
+
+const UPSERT_ATTEMPTS: &str = "INSERT INTO attempts \
+     (item, number, booking, price, request_id, submitted_at, booked_at, http_status) \
+     SELECT value ->> '$.item', value ->> '$.number', value ->> '$.booking', value ->> '$.price', \
+     value ->> '$.request_id', value ->> '$.submitted_at', value ->> '$.booked_at', \
+     value ->> '$.http_status' FROM json_each(?1) WHERE true \
+     ON CONFLICT (item, number) DO UPDATE SET booking = excluded.booking, \
+     request_id = excluded.request_id, booked_at = excluded.booked_at, \
+     http_status = excluded.http_status";
+
+/// Reads the head from the tables: one pass over an index of the items, and one over
+/// the attempts.
+pub(super) async fn load_head(connection: &mut SqliteConnection) -> LedgerResult<Head> {
+    let mut head = Head::default();
+    let job = sqlx::query("SELECT fence, settlement, (SELECT max(id) FROM items) FROM job")
+        .fetch_one(&mut *connection)
+        .await?;
+    let mut job = RowReader::new(&job);
+    head.fence = Fence(job.value()?);
+    head.last_settlement = job.value()?;
+    head.last_item = job.value::<Option<i64>>()?.unwrap_or(0);
+
+    let edition = "SELECT edition, content IS NULL, rows FROM editions \
+                   ORDER BY edition DESC LIMIT 1";
+    if let Some(row) = sqlx::query(edition)
+        .fetch_optional(&mut *connection)
+        .await?
+    {
+        let mut row = RowReader::new(&row);
+        head.edition = Edition(row.value()?);
+        head.reading = row.value()?;
+        head.totals.rows = row.value()?;
+    }
+    let counts = "SELECT edition, state, count(*) FROM items GROUP BY state, edition";
+    for row in sqlx::query(counts).fetch_all(&mut *connection).await? {
+        let mut row = RowReader::new(&row);
+        let (edition, state) = (Edition(row.value()?), row.state()?);
+        if head.offers(edition, state) {
+            head.totals.items[state as usize] += row.value::<u64>()?;
+        }
+    }
+    let (audit, submits) = load_audit(connection).await?;
+    head.totals.submits = submits;
+    head.totals.money = Money {
+        charged: audit.charged,
+        possibly_charged: audit.possibly_charged,
+        reserved: audit.reserved,
+    };
+    Ok(head)
+}
+
+/// Sums the attempts; the second value is how many were accepted.
+pub(super) async fn load_audit(connection: &mut SqliteConnection) -> LedgerResult<(Audit, u64)> {
+    let sums = "SELECT count(*), \
+         coalesce(sum(price) FILTER (WHERE booking = 'charged'), 0), \
+         coalesce(sum(price) FILTER (WHERE booking = 'possibly-charged'), 0), \
+         coalesce(sum(price) FILTER (WHERE booking = 'reserved'), 0), \
+         count(request_id) FROM attempts";
+    let row = sqlx::query(sums).fetch_one(connection).await?;
+    let mut row = RowReader::new(&row);
+    let audit = Audit {
+        attempts: row.value()?,
+        charged: Micros(row.value()?),
+        possibly_charged: Micros(row.value()?),
+        reserved: Micros(row.value()?),
+    };
+    Ok((audit, row.value()?))
+}
+
+/// Reads the fence anew, because another process may have begun a session.
+pub(super) async fn load_fence(connection: &mut SqliteConnection) -> LedgerResult<Fence> {
+    Ok(Fence(
+        sqlx::query_scalar("SELECT fence FROM job")
+            .fetch_one(connection)
+            .await?,
+    ))
+}
+
+/// Keeps the highest settlement number.
+pub(super) async fn save_settlement(
+    connection: &mut SqliteConnection,
+    settlement: i64,
+) -> LedgerResult<()> {
+    sqlx::query("UPDATE job SET settlement = ?1")
+        .bind(settlement)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Begins a session. The head is read anew: another session may have written since.
+pub(super) async fn begin_session(
+    connection: &mut SqliteConnection,
+    head: &mut Head,
+) -> LedgerResult<Fence> {
+    sqlx::query("UPDATE job SET fence = fence + 1, settlement = max(settlement, ?1)")
+        .bind(head.last_settlement)
+        .execute(&mut *connection)
+        .await?;
+    *head = load_head(connection).await?;
+    Ok(head.fence)
+}
+
+/// Remembers the service.
+pub(super) async fn bind_service(
+    connection: &mut SqliteConnection,
+    service: &str,
+) -> LedgerResult<()> {
+    sqlx::query("UPDATE job SET service = ?1")
+        .bind(service)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Begins the next edition.
+pub(super) async fn begin_edition(
+    connection: &mut SqliteConnection,
+    head: &mut Head,
+    header: &EditionHeader,
+) -> LedgerResult<Edition> {
+    let edition = head.begin_edition();
+    let source_column = i64::try_from(header.source_column).unwrap_or(i64::MAX);
+    sqlx::query(
+        "INSERT INTO editions (edition, columns, source_column, base_dir) VALUES (?1, ?2, ?3, ?4)",
+    )
+    .bind(edition.0)
+    .bind(to_json(&header.columns)?)
+    .bind(source_column)
+    .bind(&header.base_dir)
+    .execute(connection)
+    .await?;
+    Ok(edition)
+}
+
+/// Ends an edition and drops the rows of all others.
+pub(super) async fn finish_edition(
+    connection: &mut SqliteConnection,
+    head: &mut Head,
+    content: &str,
+) -> LedgerResult<()> {
+    sqlx::query("UPDATE editions SET content = ?2 WHERE edition = ?1")
+        .bind(head.edition.0)
+        .bind(content)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("DELETE FROM rows WHERE edition < ?1")
+        .bind(head.edition.0)
+        .execute(connection)
+        .await?;
+    head.reading = false;
+    Ok(())
+}
+
+/// Imports rows into the current edition.
+pub(super) async fn import(
+    connection: &mut SqliteConnection,
+    head: &mut Head,
+    rows: Vec<NewRow>,
+) -> LedgerResult<Imported> {
+    let mut known = known_items(connection, &rows).await?;
+    let mut stems = known_stems(connection, &rows).await?;
+    let plan = plan(rows, &mut known, &mut stems, head);
+    write_items(connection, head.edition, &plan).await?;
+    if !plan.items.is_empty() {
+        let stems = to_json_array(&stems)?;
+        sqlx::query(UPSERT_STEMS)
+            .bind(stems)
+            .execute(&mut *connection)
+            .await?;
+    }
+    let rows = to_json_array(plan.rows.iter().map(RowInsert::new))?;
+    sqlx::query(INSERT_ROWS)
+        .bind(rows)
+        .bind(head.edition.0)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("UPDATE editions SET rows = ?2 WHERE edition = ?1")
+        .bind(head.edition.0)
+        .bind(i64::try_from(head.totals.rows).unwrap_or(i64::MAX))
+        .execute(connection)
+        .await?;
+    Ok(plan.imported)
+}
+
+async fn known_items(
+    connection: &mut SqliteConnection,
+    rows: &[NewRow],
+) -> LedgerResult<HashMap<ItemKey, Known>> {
+    let keys = to_json_array(rows.iter().map(|row| hex(row.item.key)))?;
+    let mut known = HashMap::new();
+    for row in sqlx::query(KNOWN_ITEMS)
+        .bind(keys)
+        .fetch_all(connection)
+        .await?
+    {
+        let mut row = RowReader::new(&row);
+        known.insert(
+            row.key()?,
+            Known {
+                id: ItemId(row.value()?),
+                edition: Edition(row.value()?),
+                state: row.state()?,
+                code: row.word()?,
+            },
+        );
+    }
+    Ok(known)
+}
+
+async fn known_stems(
+    connection: &mut SqliteConnection,
+    rows: &[NewRow],
+) -> LedgerResult<HashMap<String, u64>> {
+    let keys = to_json_array(rows.iter().map(|row| collision_key(&row.item.stem)))?;
+    let mut stems = HashMap::new();
+    for row in sqlx::query(KNOWN_STEMS)
+        .bind(keys)
+        .fetch_all(connection)
+        .await?
+    {
+        let mut row = RowReader::new(&row);
+        stems.insert(row.value()?, row.value()?);
+    }
+    Ok(stems)
+}
+
+async fn write_items(
+    connection: &mut SqliteConnection,
+    edition: Edition,
+    plan: &Plan,
+) -> LedgerResult<()> {
+    if !plan.items.is_empty() {
+        let items = plan
+            .items
+            .iter()
+            .map(ItemInsert::new)
+            .collect::<LedgerResult<Vec<_>>>()?;
+        sqlx::query(INSERT_ITEMS)
+            .bind(to_json(&items)?)
+            .bind(edition.0)
+            .execute(&mut *connection)
+            .await?;
+    }
+    if !plan.moved.is_empty() {
+        sqlx::query(MOVE_ITEMS)
+            .bind(to_json_array(plan.moved.iter().map(ItemMove::new))?)
+            .bind(edition.0)
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Applies steps in order; returns what each is to be answered with. A refused step
+/// changes nothing and does not hinder the others.
+pub(super) async fn advance(
+    connection: &mut SqliteConnection,
+    head: &mut Head,
+    steps: Vec<Step>,
+) -> LedgerResult<Vec<LedgerResult<Item>>> {
+    let ids = to_json_array(steps.iter().map(|step| step.item))?;
+    let mut items = BTreeMap::new();
+    for row in sqlx::query(SELECT_ITEMS)
+        .bind(ids)
+        .fetch_all(&mut *connection)
+        .await?
+    {
+        let kept = RowReader::new(&row).kept()?;
+        items.insert(kept.item.id, kept);
+    }
+    let mut changes = Changes::default();
+    let answers = steps
+        .into_iter()
+        .map(|step| changes.apply(step, head, &mut items))
+        .collect();
+    changes.write(connection, &items).await?;
+    Ok(answers)
+}
+
+/// What a run of steps has changed.
+#[derive(Default)]
+struct Changes {
+    items: std::collections::BTreeSet<ItemId>,
+    attempts: BTreeMap<(ItemId, u32), AttemptRecord>,
+}
+
+impl Changes {
+    fn apply(
+        &mut self,
+        step: Step,
+        head: &mut Head,
+        items: &mut BTreeMap<ItemId, Kept>,
+    ) -> LedgerResult<Item> {
+        head.check_fence(step.fence)?;
+        let kept = items
+            .get_mut(&step.item)
+            .ok_or(LedgerError::UnknownItem(step.item))?;
+        if let Some(attempt) = head.advance(kept, step.event, step.now)? {
+            self.attempts
+                .insert((attempt.item, attempt.number), attempt);
+        }
+        self.items.insert(step.item);
+        Ok(kept.item.clone())
+    }
+
+    async fn write(
+        &self,
+        connection: &mut SqliteConnection,
+        items: &BTreeMap<ItemId, Kept>,
+    ) -> LedgerResult<()> {
+        let changed = items
+            .values()
+            .filter(|kept| self.items.contains(&kept.item.id));
+        let updates = changed
+            .map(ItemUpdate::new)
+            .collect::<LedgerResult<Vec<_>>>()?;
+        if !updates.is_empty() {
+            sqlx::query(UPDATE_ITEMS)
+                .bind(to_json(&updates)?)
+                .execute(&mut *connection)
+                .await?;
+        }
+        if !self.attempts.is_empty() {
+            let attempts = to_json_array(self.attempts.values().map(AttemptUpsert::new))?;
+            sqlx::query(UPSERT_ATTEMPTS)
+                .bind(attempts)
+                .execute(connection)
+                .await?;
+        }
+        Ok(())
+    }
+}
