@@ -1,7 +1,9 @@
 //! Delivers a picture over HTTP: download, verify, publish, and say what a failure
 //! means for what happens next.
 
-use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
+use std::{
+    num::NonZeroUsize, path::PathBuf, sync::Arc, thread::available_parallelism, time::Duration,
+};
 
 use futures::{FutureExt, future::BoxFuture};
 use tokio::{
@@ -10,8 +12,9 @@ use tokio::{
 };
 
 use super::{
+    address::without_query,
     contract::{FetchError, Fetcher},
-    http::{GetError, GetErrorKind, GetLimits, GuardedClient, Received, without_query},
+    http::{GetError, GetErrorKind, GetLimits, GuardedClient, Received},
     publish::{Draft, PublishError},
     verify::{Picture, Rejection, verify},
 };
@@ -47,7 +50,7 @@ pub struct HttpFetcher {
     images_dir: PathBuf,
     limits: FetchLimits,
     /// Decoding is heavy on processor and memory: one picture per core at a time.
-    verifying: Semaphore,
+    verifying: Arc<Semaphore>,
 }
 
 impl HttpFetcher {
@@ -60,7 +63,7 @@ impl HttpFetcher {
             client,
             images_dir,
             limits,
-            verifying: Semaphore::new(cores),
+            verifying: Arc::new(Semaphore::new(cores)),
         }
     }
 
@@ -109,9 +112,13 @@ impl HttpFetcher {
         let max_pixels = self.limits.max_pixels;
         // The semaphore is never closed, so an error cannot happen; without a permit
         // the check would still be right, only less frugal.
-        let permit = self.verifying.acquire().await.ok();
-        let picture = blocking(move || verify(&handle, max_pixels)).await?;
-        drop(permit);
+        let permit = Arc::clone(&self.verifying).acquire_owned().await.ok();
+        let check = move || {
+            let picture = verify(&handle, max_pixels);
+            drop(permit);
+            picture
+        };
+        let picture = blocking(check).await?;
         Ok((
             draft,
             picture.map_err(|rejection| not_a_picture(&rejection))?,

@@ -4,25 +4,18 @@
 //! cookies, no proxy from the environment, and follows redirects by hand so that
 //! every hop passes the same checks. It knows nothing of artifacts; it fills any
 //! [`AsyncWrite`].
-//!
-//! # Signed URLs
-//!
-//! A signed URL must reach the server as it was signed. `url` and `reqwest` keep
-//! path and query as they are as long as they hold only what RFC 3986 allows there,
-//! `%` escapes included; tested below. One exception: `'` in a query becomes `%27`,
-//! which signature schemes treat alike, because they sign the decoded value. Dot
-//! segments in a path are resolved, as every client does.
 
 use std::{fmt, time::Duration};
 
 use reqwest::{
     Response, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION, USER_AGENT},
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT},
 };
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::{Host, Url};
 
 use super::{
+    address::{next_hop, parse, shown, without_query},
     address_guard::is_public,
     resolver::{GuardedResolver, is_private_only},
     retry_after::retry_after,
@@ -31,9 +24,6 @@ use super::{
 /// Most redirects followed. Object stores use one or two; the fetch standard allows
 /// 20, which only helps loops.
 const MAX_REDIRECTS: usize = 5;
-
-/// Longest address that is repeated in a message, in characters.
-const SHOWN_CHARACTERS: usize = 300;
 
 /// How a [`GuardedClient`] connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -271,72 +261,6 @@ impl GuardedClient {
             .await
             .map_err(not_answered)
     }
-}
-
-/// Returns `url` for messages and records: without credentials, query and fragment.
-#[must_use]
-pub fn without_query(url: &str) -> String {
-    let text = Url::parse(url).map_or_else(
-        |_| url.split(['?', '#']).next().unwrap_or_default().to_owned(),
-        |url| shown(&url),
-    );
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(SHOWN_CHARACTERS)
-        .collect()
-}
-
-fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    // These fail only for addresses that cannot hold credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.to_string()
-}
-
-fn parse(url: &str) -> Result<Url, GetErrorKind> {
-    let url = Url::parse(url).map_err(|_| GetErrorKind::BadUrl("it cannot be read as a URL"))?;
-    check_form(&url)?;
-    Ok(url)
-}
-
-/// Credentials would turn into an Authorization header, and we send only our own headers.
-fn check_form(url: &Url) -> Result<(), GetErrorKind> {
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(GetErrorKind::BadUrl("only http and https are opened"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(GetErrorKind::BadUrl("it contains a user name or password"));
-    }
-    Ok(())
-}
-
-/// Returns where a redirect leads, and `None` for any other answer.
-fn next_hop(from: &Url, response: &Response) -> Result<Option<Url>, GetErrorKind> {
-    use StatusCode as S;
-    let redirects = [
-        S::MOVED_PERMANENTLY,
-        S::FOUND,
-        S::SEE_OTHER,
-        S::TEMPORARY_REDIRECT,
-        S::PERMANENT_REDIRECT,
-    ];
-    if !redirects.contains(&response.status()) {
-        return Ok(None);
-    }
-    let to = response
-        .headers()
-        .get(LOCATION)
-        .and_then(|location| location.to_str().ok())
-        .and_then(|location| from.join(location).ok())
-        .ok_or(GetErrorKind::Redirect("to nowhere"))?;
-    check_form(&to)?;
-    if from.scheme() == "https" && to.scheme() == "http" {
-        return Err(GetErrorKind::Downgrade);
-    }
-    Ok(Some(to))
 }
 
 /// Streams a whole body. The announced length is a hint: it refuses early, and hyper

@@ -384,19 +384,3 @@ async fn a_full_disk_is_told_from_a_broken_download() {
         .unwrap_err();
     assert!(matches!(error.kind, GetErrorKind::Sink(_)), "{error}");
 }
-
-#[test]
-fn shown_addresses_hold_no_secret() {
-    for (url, shown) in [
-        ("https://u:p@h.org/a/b.png?sig=1#f", "https://h.org/a/b.png"),
-        ("HTTPS://H.org", "https://h.org/"),
-        ("not a url?sig=1", "not a url"),
-        ("a\nb", "ab"),
-    ] {
-        assert_eq!(without_query(url), shown);
-    }
-    assert_eq!(
-        without_query(&format!("https://h/{}", "x".repeat(999))).len(),
-        SHOWN_CHARACTERS
-    );
-}
