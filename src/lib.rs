@@ -43,7 +43,7 @@ pub mod config;
 
 // pub mod cli;
 
-// pub mod telemetry;
+pub mod telemetry;
 
 // Fakes and harnesses; never in a release binary.
 #[cfg(feature = "testing")]

@@ -182,7 +182,8 @@ fn status_answer(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
 }
 
 fn status_success(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
-    let unreadable = |why: &str| StatusOutcome::Unavailable(unavailable(why).with_status(answer.status));
+    let unreadable =
+        |why: &str| StatusOutcome::Unavailable(unavailable(why).with_status(answer.status));
     let Ok(reply) = serde_json::from_slice::<StatusReply>(&answer.body) else {
         return unreadable("the service's answer cannot be read");
     };
@@ -274,7 +275,8 @@ mod tests {
 
     #[test]
     fn submit_table() {
-        let model = r#"{"error":"Model not found","message":"Model 'gfpgan' not found or is disabled"}"#;
+        let model =
+            r#"{"error":"Model not found","message":"Model 'gfpgan' not found or is disabled"}"#;
         let failed = r#"{"status":"failed","error":"URL must be a valid HTTP or HTTPS URL"}"#;
         for (exchange, expected) in [
             (Exchange::NotSent("dns".into()), "not sent not-sent"),
@@ -335,12 +337,21 @@ mod tests {
             (answer(200, r#"{"status":"processing"}"#), "waiting processing"),
             (answer(200, r#"{"status":"STARTING"}"#), "waiting STARTING"),
             (answer(200, r#"{"status":"completed","output":{"media_url":"u"}}"#), "completed u"),
-            (answer(200, r#"{"status":"COMPLETED","output":{"media_url":["a","","b"]}}"#), "completed a b"),
+            (
+                answer(200, r#"{"status":"COMPLETED","output":{"media_url":["a","","b"]}}"#),
+                "completed a b",
+            ),
             (answer(200, r#"{"status":"COMPLETED","output":null}"#), "no media no-media"),
-            (answer(200, r#"{"status":"COMPLETED","output":{"media_url":[]}}"#), "no media no-media"),
+            (
+                answer(200, r#"{"status":"COMPLETED","output":{"media_url":[]}}"#),
+                "no media no-media",
+            ),
             (answer(200, r#"{"status":"FAILED","error":"no face"}"#), "failed no face"),
             (answer(200, r#"{"status":"ERROR","error":null}"#), "error no reason given"),
-            (answer(200, r#"{"request_id":"r2","status":"FAILED"}"#), "unavailable status-unavailable"),
+            (
+                answer(200, r#"{"request_id":"r2","status":"FAILED"}"#),
+                "unavailable status-unavailable",
+            ),
             (answer(200, "<html>"), "unavailable status-unavailable"),
             (answer(401, ""), "account key-refused"),
             (answer(403, ""), "account key-refused"),

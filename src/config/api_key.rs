@@ -98,7 +98,8 @@ fn read(path: PathBuf, must_exist: bool) -> Result<Option<ApiKey>, KeyError> {
 
 fn key(text: &str, origin: String, exposed: bool) -> Result<ApiKey, KeyError> {
     let line = text.trim();
-    let fits = !line.is_empty() && line.len() <= LONGEST && line.bytes().all(|b| b.is_ascii_graphic());
+    let fits =
+        !line.is_empty() && line.len() <= LONGEST && line.bytes().all(|b| b.is_ascii_graphic());
     if !fits {
         return Err(KeyError::NotAKey(origin));
     }

@@ -245,9 +245,11 @@ mod tests {
     #[test]
     fn unknown_names_are_refused_with_their_line_and_a_suggestion() {
         let error = load("\n\nsubmit_rat = 1", &[], vec![]).unwrap_err().to_string();
-        assert!(error.contains("line 3") && error.contains("did you mean `submit_rate`"), "{error}");
-        let error =
-            load("", &[("RESTORE_BATCH_COLOUR", "1")], vec![]).unwrap_err().to_string();
+        assert!(
+            error.contains("line 3") && error.contains("did you mean `submit_rate`"),
+            "{error}"
+        );
+        let error = load("", &[("RESTORE_BATCH_COLOUR", "1")], vec![]).unwrap_err().to_string();
         assert_eq!(error, "environment RESTORE_BATCH_COLOUR: there is no setting `colour`");
     }
 
@@ -265,7 +267,9 @@ mod tests {
 
     #[test]
     fn distances_are_counted_in_letters() {
-        for (one, other, expected) in [("", "abc", 3), ("rate", "rate", 0), ("rat", "rate", 1), ("kitten", "sitting", 3)] {
+        for (one, other, expected) in
+            [("", "abc", 3), ("rate", "rate", 0), ("rat", "rate", 1), ("kitten", "sitting", 3)]
+        {
             assert_eq!(edit_distance(one, other), expected);
         }
     }

@@ -362,16 +362,40 @@ mod tests {
             (vec![intent(), accepted()], (0, 0)),
             (vec![intent(), accepted(), completed.clone()], (3100, 0)),
             (vec![intent(), lost()], (0, 3100)),
-            (vec![intent(), lost(), ItemEvent::Resubmit, intent(), accepted(), completed], (3100, 3100)),
-            (vec![intent(), lost(), ItemEvent::RequestNamed { request_id: RequestId("r".into()) }], (0, 0)),
+            (
+                vec![intent(), lost(), ItemEvent::Resubmit, intent(), accepted(), completed],
+                (3100, 3100),
+            ),
+            (
+                vec![
+                    intent(),
+                    lost(),
+                    ItemEvent::RequestNamed { request_id: RequestId("r".into()) },
+                ],
+                (0, 0),
+            ),
             (vec![intent(), accepted(), error], (0, 0)),
-            (vec![intent(), accepted(), ItemEvent::ServiceFailed(failure(FailureCode::ServiceFailed))], (3100, 0)),
-            (vec![intent(), accepted(), ItemEvent::PollGaveUp(failure(FailureCode::Deadline))], (0, 3100)),
+            (
+                vec![
+                    intent(),
+                    accepted(),
+                    ItemEvent::ServiceFailed(failure(FailureCode::ServiceFailed)),
+                ],
+                (3100, 0),
+            ),
+            (
+                vec![intent(), accepted(), ItemEvent::PollGaveUp(failure(FailureCode::Deadline))],
+                (0, 3100),
+            ),
             (vec![intent(), ItemEvent::Rejected(failure(FailureCode::Rejected))], (0, 0)),
         ];
         for (events, (charged, possibly)) in cases {
             let item = after(events.clone());
-            assert_eq!((item.charged.0, item.possibly_charged.0), (charged, possibly), "{events:?}");
+            assert_eq!(
+                (item.charged.0, item.possibly_charged.0),
+                (charged, possibly),
+                "{events:?}"
+            );
         }
     }
 

@@ -19,12 +19,7 @@ pub fn collision_key(stem: &str) -> String {
     if stem.is_ascii() {
         return stem.to_ascii_lowercase();
     }
-    stem.nfd()
-        .flat_map(char::to_uppercase)
-        .flat_map(char::to_lowercase)
-        .nfd()
-        .nfc()
-        .collect()
+    stem.nfd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfd().nfc().collect()
 }
 
 /// Returns the name of the artifact of the item that is number `ordinal`, from 0,

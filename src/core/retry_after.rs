@@ -49,7 +49,10 @@ mod tests {
         let secs = |s| Some(Duration::from_secs(s));
         assert_eq!(parse("120", None, now), secs(120));
         assert_eq!(parse(date, None, now), secs(7));
-        assert_eq!(parse(date, Some("Sun, 06 Nov 1994 08:49:36 GMT"), at("2001-01-01T00:00:00Z")), secs(1));
+        assert_eq!(
+            parse(date, Some("Sun, 06 Nov 1994 08:49:36 GMT"), at("2001-01-01T00:00:00Z")),
+            secs(1)
+        );
         assert_eq!(parse(date, None, at("2001-01-01T00:00:00Z")), secs(0));
     }
 

@@ -173,12 +173,7 @@ mod tests {
 
     #[test]
     fn global_ipv6_addresses_are_public() {
-        for address in [
-            "2001:200::1",
-            "2606:4700::6810:84e5",
-            "2a00:1450::1",
-            "3ffe::1",
-        ] {
+        for address in ["2001:200::1", "2606:4700::6810:84e5", "2a00:1450::1", "3ffe::1"] {
             assert!(public(address), "{address}");
         }
     }

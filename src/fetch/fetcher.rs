@@ -1,7 +1,9 @@
 //! Delivers a picture over HTTP: download, verify, publish, and say what a failure
 //! means for what happens next.
 
-use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
+use std::{
+    num::NonZeroUsize, path::PathBuf, sync::Arc, thread::available_parallelism, time::Duration,
+};
 
 use futures::{FutureExt, future::BoxFuture};
 use tokio::{
@@ -10,8 +12,9 @@ use tokio::{
 };
 
 use super::{
+    address::without_query,
     contract::{FetchError, Fetcher},
-    http::{GetError, GetErrorKind, GetLimits, GuardedClient, Received, without_query},
+    http::{GetError, GetErrorKind, GetLimits, GuardedClient, Received},
     publish::{Draft, PublishError},
     verify::{Picture, Rejection, verify},
 };
@@ -33,10 +36,7 @@ pub struct FetchLimits {
 impl Default for FetchLimits {
     /// 200 megapixels: a photo of 12 megapixels at scale 4 has 192.
     fn default() -> Self {
-        Self {
-            download: GetLimits::default(),
-            max_pixels: 200_000_000,
-        }
+        Self { download: GetLimits::default(), max_pixels: 200_000_000 }
     }
 }
 
@@ -47,7 +47,7 @@ pub struct HttpFetcher {
     images_dir: PathBuf,
     limits: FetchLimits,
     /// Decoding is heavy on processor and memory: one picture per core at a time.
-    verifying: Semaphore,
+    verifying: Arc<Semaphore>,
 }
 
 impl HttpFetcher {
@@ -56,12 +56,7 @@ impl HttpFetcher {
     #[must_use]
     pub fn new(client: GuardedClient, images_dir: PathBuf, limits: FetchLimits) -> Self {
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        Self {
-            client,
-            images_dir,
-            limits,
-            verifying: Semaphore::new(cores),
-        }
+        Self { client, images_dir, limits, verifying: Arc::new(Semaphore::new(cores)) }
     }
 
     async fn fetch(&self, media_url: &str, stem: &str) -> Result<Artifact, FetchError> {
@@ -71,10 +66,7 @@ impl HttpFetcher {
         let hash = received.blake3;
         let published = blocking(move || draft.publish(picture.extension, &hash)).await?;
         Ok(Artifact {
-            path: format!(
-                "{IMAGES}/{}",
-                published.map_err(|error| not_published(&error))?
-            ),
+            path: format!("{IMAGES}/{}", published.map_err(|error| not_published(&error))?),
             media_url: without_query(media_url),
             width: picture.width,
             height: picture.height,
@@ -85,15 +77,11 @@ impl HttpFetcher {
 
     async fn open(&self, stem: &str) -> Result<Draft, FetchError> {
         let (root, stem) = (self.images_dir.clone(), stem.to_owned());
-        blocking(move || Draft::open(&root, &stem))
-            .await?
-            .map_err(|error| not_published(&error))
+        blocking(move || Draft::open(&root, &stem)).await?.map_err(|error| not_published(&error))
     }
 
     async fn download(&self, media_url: &str, draft: &Draft) -> Result<Received, FetchError> {
-        let handle = draft
-            .handle()
-            .map_err(|error| FetchError::Output(not_writable(&error)))?;
+        let handle = draft.handle().map_err(|error| FetchError::Output(not_writable(&error)))?;
         let mut sink = tokio::fs::File::from_std(handle);
         let download = &self.limits.download;
         self.client
@@ -103,19 +91,18 @@ impl HttpFetcher {
     }
 
     async fn verify(&self, draft: Draft) -> Result<(Draft, Picture), FetchError> {
-        let handle = draft
-            .handle()
-            .map_err(|error| FetchError::Output(not_writable(&error)))?;
+        let handle = draft.handle().map_err(|error| FetchError::Output(not_writable(&error)))?;
         let max_pixels = self.limits.max_pixels;
         // The semaphore is never closed, so an error cannot happen; without a permit
         // the check would still be right, only less frugal.
-        let permit = self.verifying.acquire().await.ok();
-        let picture = blocking(move || verify(&handle, max_pixels)).await?;
-        drop(permit);
-        Ok((
-            draft,
-            picture.map_err(|rejection| not_a_picture(&rejection))?,
-        ))
+        let permit = Arc::clone(&self.verifying).acquire_owned().await.ok();
+        let check = move || {
+            let picture = verify(&handle, max_pixels);
+            drop(permit);
+            picture
+        };
+        let picture = blocking(check).await?;
+        Ok((draft, picture.map_err(|rejection| not_a_picture(&rejection))?))
     }
 }
 
@@ -134,20 +121,14 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, FetchError> {
     let interrupted = |error: JoinError| {
-        retry(
-            FailureCode::MediaUnavailable,
-            format!("the download was interrupted: {error}"),
-        )
+        retry(FailureCode::MediaUnavailable, format!("the download was interrupted: {error}"))
     };
     spawn_blocking(work).await.map_err(interrupted)
 }
 
 fn retry(code: FailureCode, message: String) -> FetchError {
     let failure = Failure::new(FailureClass::Transient, code, message);
-    FetchError::Retry {
-        failure,
-        retry_after: None,
-    }
+    FetchError::Retry { failure, retry_after: None }
 }
 
 fn permanent(code: FailureCode, message: String) -> FetchError {
@@ -155,11 +136,7 @@ fn permanent(code: FailureCode, message: String) -> FetchError {
 }
 
 fn not_writable(error: &impl ToString) -> Failure {
-    Failure::new(
-        FailureClass::Permanent,
-        FailureCode::NotWritable,
-        error.to_string(),
-    )
+    Failure::new(FailureClass::Permanent, FailureCode::NotWritable, error.to_string())
 }
 
 fn not_published(error: &PublishError) -> FetchError {
@@ -198,10 +175,7 @@ fn not_downloaded(error: &GetError) -> FetchError {
             retry(FailureCode::MediaUnavailable, message)
         }
         GetErrorKind::Sink(_) => FetchError::Output(not_writable(&message)),
-        GetErrorKind::Status {
-            status,
-            retry_after,
-        } => refused(*status, *retry_after, message),
+        GetErrorKind::Status { status, retry_after } => refused(*status, *retry_after, message),
     }
 }
 
@@ -212,14 +186,10 @@ fn refused(status: u16, retry_after: Option<Duration>, message: String) -> Fetch
         // Object stores answer any of these for a signature that has expired; 400 is
         // garage's and, with temporary credentials, S3's.
         400 | 401 | 403 | 404 | 410 => FetchError::LinkExpired(failure(FailureClass::Transient)),
-        429 | 503 => FetchError::Retry {
-            failure: failure(FailureClass::Throttled),
-            retry_after,
-        },
-        200..=299 | 408 | 425 | 500..=599 => FetchError::Retry {
-            failure: failure(FailureClass::Transient),
-            retry_after,
-        },
+        429 | 503 => FetchError::Retry { failure: failure(FailureClass::Throttled), retry_after },
+        200..=299 | 408 | 425 | 500..=599 => {
+            FetchError::Retry { failure: failure(FailureClass::Transient), retry_after }
+        }
         _ => FetchError::Permanent(failure(FailureClass::Permanent)),
     }
 }

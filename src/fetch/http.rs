@@ -4,14 +4,6 @@
 //! cookies, no proxy from the environment, and follows redirects by hand so that
 //! every hop passes the same checks. It knows nothing of artifacts; it fills any
 //! [`AsyncWrite`].
-//!
-//! # Signed URLs
-//!
-//! A signed URL must reach the server as it was signed. `url` and `reqwest` keep
-//! path and query as they are as long as they hold only what RFC 3986 allows there,
-//! `%` escapes included; tested below. One exception: `'` in a query becomes `%27`,
-//! which signature schemes treat alike, because they sign the decoded value. Dot
-//! segments in a path are resolved, as every client does.
 
 use std::{fmt, time::Duration};
 
@@ -19,14 +11,14 @@ use jiff::Timestamp;
 use reqwest::{
     Response, StatusCode,
     header::{
-        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderValue, LOCATION, RETRY_AFTER,
-        USER_AGENT,
+        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER, USER_AGENT,
     },
 };
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::{Host, Url};
 
 use super::{
+    address::{next_hop, parse, shown, without_query},
     address_guard::is_public,
     resolver::{GuardedResolver, is_private_only},
 };
@@ -35,9 +27,6 @@ use crate::core::retry_after;
 /// Most redirects followed. Object stores use one or two; the fetch standard allows
 /// 20, which only helps loops.
 const MAX_REDIRECTS: usize = 5;
-
-/// Longest address that is repeated in a message, in characters.
-const SHOWN_CHARACTERS: usize = 300;
 
 /// How a [`GuardedClient`] connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,10 +64,7 @@ impl Default for GetLimits {
     /// 256 MiB, 5 minutes: a 4x restoration of a 12-megapixel photo is near 250 MB
     /// as an uncompressible PNG.
     fn default() -> Self {
-        Self {
-            max_bytes: 256 << 20,
-            total_timeout: Duration::from_mins(5),
-        }
+        Self { max_bytes: 256 << 20, total_timeout: Duration::from_mins(5) }
     }
 }
 
@@ -179,16 +165,11 @@ impl GuardedClient {
             .no_gzip()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .dns_resolver(GuardedResolver {
-                allow_private: settings.allow_private,
-            })
+            .dns_resolver(GuardedResolver { allow_private: settings.allow_private })
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.idle_timeout)
             .build()?;
-        Ok(Self {
-            http,
-            allow_private: settings.allow_private,
-        })
+        Ok(Self { http, allow_private: settings.allow_private })
     }
 
     /// Downloads `url` into `sink` and hashes it on the way.
@@ -214,27 +195,16 @@ impl GuardedClient {
                 .await
                 .map_err(|kind| GetError { url: shown, kind })
         };
-        tokio::time::timeout(limits.total_timeout, everything)
-            .await
-            .unwrap_or_else(|_| {
-                Err(GetError {
-                    url: without_query(url),
-                    kind: GetErrorKind::TimedOut,
-                })
-            })
+        tokio::time::timeout(limits.total_timeout, everything).await.unwrap_or_else(|_| {
+            Err(GetError { url: without_query(url), kind: GetErrorKind::TimedOut })
+        })
     }
 
     /// Follows redirects to the answer, with the same checks at each hop.
     async fn open(&self, url: &str) -> Result<Response, GetError> {
-        let mut hop = parse(url).map_err(|kind| GetError {
-            url: without_query(url),
-            kind,
-        })?;
+        let mut hop = parse(url).map_err(|kind| GetError { url: without_query(url), kind })?;
         for _ in 0..=MAX_REDIRECTS {
-            let failed = |kind| GetError {
-                url: shown(&hop),
-                kind,
-            };
+            let failed = |kind| GetError { url: shown(&hop), kind };
             self.check(&hop).map_err(failed)?;
             let response = self.send(&hop).await.map_err(failed)?;
             match next_hop(&hop, &response).map_err(failed)? {
@@ -242,10 +212,7 @@ impl GuardedClient {
                 None => return Ok(response),
             }
         }
-        Err(GetError {
-            url: without_query(url),
-            kind: GetErrorKind::Redirect("too often"),
-        })
+        Err(GetError { url: without_query(url), kind: GetErrorKind::Redirect("too often") })
     }
 
     /// Checks what the resolver never sees: a literal address as the host.
@@ -266,81 +233,12 @@ impl GuardedClient {
     async fn send(&self, url: &Url) -> Result<Response, GetErrorKind> {
         self.http
             .get(url.clone())
-            .header(
-                USER_AGENT,
-                concat!("restore-batch/", env!("CARGO_PKG_VERSION")),
-            )
+            .header(USER_AGENT, concat!("restore-batch/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT_ENCODING, "identity")
             .send()
             .await
             .map_err(not_answered)
     }
-}
-
-/// Returns `url` for messages and records: without credentials, query and fragment.
-#[must_use]
-pub fn without_query(url: &str) -> String {
-    let text = Url::parse(url).map_or_else(
-        |_| url.split(['?', '#']).next().unwrap_or_default().to_owned(),
-        |url| shown(&url),
-    );
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(SHOWN_CHARACTERS)
-        .collect()
-}
-
-fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    // These fail only for addresses that cannot hold credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.to_string()
-}
-
-fn parse(url: &str) -> Result<Url, GetErrorKind> {
-    let url = Url::parse(url).map_err(|_| GetErrorKind::BadUrl("it cannot be read as a URL"))?;
-    check_form(&url)?;
-    Ok(url)
-}
-
-/// Credentials would turn into an Authorization header, and we send only our own headers.
-fn check_form(url: &Url) -> Result<(), GetErrorKind> {
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(GetErrorKind::BadUrl("only http and https are opened"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(GetErrorKind::BadUrl("it contains a user name or password"));
-    }
-    Ok(())
-}
-
-/// Returns where a redirect leads, and `None` for any other answer.
-fn next_hop(from: &Url, response: &Response) -> Result<Option<Url>, GetErrorKind> {
-    use StatusCode as S;
-    let redirects = [
-        S::MOVED_PERMANENTLY,
-        S::FOUND,
-        S::SEE_OTHER,
-        S::TEMPORARY_REDIRECT,
-        S::PERMANENT_REDIRECT,
-    ];
-    if !redirects.contains(&response.status()) {
-        return Ok(None);
-    }
-    let to = response
-        .headers()
-        .get(LOCATION)
-        .and_then(|location| location.to_str().ok())
-        .and_then(|location| from.join(location).ok())
-        .ok_or(GetErrorKind::Redirect("to nowhere"))?;
-    check_form(&to)?;
-    if from.scheme() == "https" && to.scheme() == "http" {
-        return Err(GetErrorKind::Downgrade);
-    }
-    Ok(Some(to))
 }
 
 /// Streams a whole body. The announced length is a hint: it refuses early, and hyper
@@ -363,11 +261,7 @@ async fn receive<W: AsyncWrite + Unpin>(
         sink.write_all(&chunk).await.map_err(GetErrorKind::Sink)?;
     }
     sink.flush().await.map_err(GetErrorKind::Sink)?;
-    Ok(Received {
-        bytes,
-        blake3: hasher.finalize(),
-        content_type,
-    })
+    Ok(Received { bytes, blake3: hasher.finalize(), content_type })
 }
 
 fn check_answer(response: &Response, max_bytes: u64) -> Result<(), GetErrorKind> {
@@ -382,10 +276,7 @@ fn check_answer(response: &Response, max_bytes: u64) -> Result<(), GetErrorKind>
     {
         return Err(GetErrorKind::Encoded(encoding));
     }
-    if response
-        .content_length()
-        .is_some_and(|length| length > max_bytes)
-    {
+    if response.content_length().is_some_and(|length| length > max_bytes) {
         return Err(GetErrorKind::TooLarge { limit: max_bytes });
     }
     Ok(())
@@ -415,11 +306,7 @@ fn not_answered(error: reqwest::Error) -> GetErrorKind {
 }
 
 fn broken_off(error: reqwest::Error) -> GetErrorKind {
-    if error.is_timeout() {
-        GetErrorKind::TimedOut
-    } else {
-        GetErrorKind::Cut(error.without_url())
-    }
+    if error.is_timeout() { GetErrorKind::TimedOut } else { GetErrorKind::Cut(error.without_url()) }
 }
 
 #[cfg(test)]

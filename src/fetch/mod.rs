@@ -12,6 +12,7 @@
 //! gets (`manifest`). Called by `run`; the gateway borrows [`GuardedClient`] to read
 //! the pictures it is asked to restore.
 
+mod address;
 mod address_guard;
 mod completeness;
 mod contract;
@@ -21,10 +22,9 @@ mod publish;
 mod resolver;
 mod verify;
 
+pub use address::without_query;
 pub use address_guard::is_public;
 pub use contract::{FetchError, Fetcher};
 pub use fetcher::{FetchLimits, HttpFetcher};
-pub use http::{
-    ClientSettings, GetError, GetErrorKind, GetLimits, GuardedClient, Received, without_query,
-};
+pub use http::{ClientSettings, GetError, GetErrorKind, GetLimits, GuardedClient, Received};
 pub use publish::{TEMPORARY_PREFIX, sweep_leftovers};

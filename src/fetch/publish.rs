@@ -41,10 +41,7 @@ pub(super) enum PublishError {
 
 impl PublishError {
     fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Self::Io { path: path.to_owned(), source }
     }
 
     /// Returns true when only this name is at fault, not the folder.
@@ -83,12 +80,7 @@ impl Draft {
         };
         let folder = open_folder(root, prefix)?;
         let temporary = new_temporary(&folder).map_err(PublishError::io(&folder))?;
-        Ok(Self {
-            temporary,
-            folder,
-            name: name.to_owned(),
-            prefix: prefix.to_owned(),
-        })
+        Ok(Self { temporary, folder, name: name.to_owned(), prefix: prefix.to_owned() })
     }
 
     /// Returns a second handle to the temporary file; both share one position.
@@ -111,16 +103,8 @@ impl Draft {
         extension: &str,
         content: &blake3::Hash,
     ) -> Result<String, PublishError> {
-        let Self {
-            mut temporary,
-            folder,
-            name,
-            prefix,
-        } = self;
-        temporary
-            .as_file()
-            .sync_all()
-            .map_err(PublishError::io(&folder))?;
+        let Self { mut temporary, folder, name, prefix } = self;
+        temporary.as_file().sync_all().map_err(PublishError::io(&folder))?;
         for k in 1..=MAX_ALTERNATIVES {
             let file_name = match k {
                 1 => format!("{name}.{extension}"),
@@ -156,9 +140,7 @@ fn check_stem(stem: &str) -> Result<(), PublishError> {
         reason,
     };
     if stem.contains(|c: char| c.is_control() || c == '\\') {
-        return Err(unsafe_because(
-            "it holds a control character or a backslash",
-        ));
+        return Err(unsafe_because("it holds a control character or a backslash"));
     }
     for part in stem.split('/') {
         match part {
@@ -211,10 +193,9 @@ fn create_folder(folder: &Path, parent: &Path) -> io::Result<()> {
     match fs::create_dir(folder) {
         Ok(()) => sync_folder(parent),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(io::Error::new(
-            io::ErrorKind::NotADirectory,
-            "it is not a folder",
-        )),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder"))
+        }
         Err(error) => Err(error),
     }
 }

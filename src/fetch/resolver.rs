@@ -34,9 +34,8 @@ impl Resolve for GuardedResolver {
         Box::pin(async move {
             // Port 0 stands for the port of the URL.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let kept: Vec<SocketAddr> = found
-                .filter(|address| allow_private || is_public(address.ip()))
-                .collect();
+            let kept: Vec<SocketAddr> =
+                found.filter(|address| allow_private || is_public(address.ip())).collect();
             if kept.is_empty() {
                 return Err(OnlyPrivateAddresses.into());
             }
@@ -63,10 +62,7 @@ mod tests {
 
     async fn resolve(allow_private: bool) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
         let resolver = GuardedResolver { allow_private };
-        resolver
-            .resolve("localhost".parse().unwrap())
-            .await
-            .map(Iterator::collect)
+        resolver.resolve("localhost".parse().unwrap()).await.map(Iterator::collect)
     }
 
     #[tokio::test]
@@ -74,9 +70,6 @@ mod tests {
         let error = resolve(false).await.unwrap_err();
         assert!(is_private_only(&*error), "{error}");
         let found = resolve(true).await.unwrap();
-        assert!(
-            found.iter().all(|address| address.ip().is_loopback()),
-            "{found:?}"
-        );
+        assert!(found.iter().all(|address| address.ip().is_loopback()), "{found:?}");
     }
 }

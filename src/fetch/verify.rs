@@ -72,20 +72,12 @@ fn verify_unguarded(mut file: &File, max_pixels: u64) -> Result<Picture, Rejecti
     let header = decoder(reader_at_start(file)?, format, max_pixels)?;
     let (width, height) = header.dimensions();
     if u64::from(width) * u64::from(height) > max_pixels {
-        return Err(Rejection::TooLarge {
-            width,
-            height,
-            limit: max_pixels,
-        });
+        return Err(Rejection::TooLarge { width, height, limit: max_pixels });
     }
     completeness::check(reader_at_start(file)?, format)?;
     DynamicImage::from_decoder(decoder(reader_at_start(file)?, format, max_pixels)?)
         .map_err(reject)?;
-    Ok(Picture {
-        width,
-        height,
-        extension,
-    })
+    Ok(Picture { width, height, extension })
 }
 
 fn reader_at_start(mut file: &File) -> io::Result<BufReader<&File>> {
@@ -105,9 +97,7 @@ fn format_of(head: &[u8]) -> Result<(ImageFormat, &'static str), Rejection> {
         ImageFormat::Gif => "gif",
         ImageFormat::Bmp => "bmp",
         other => {
-            return Err(Rejection::Undecodable(format!(
-                "the format {other:?} is not supported"
-            )));
+            return Err(Rejection::Undecodable(format!("the format {other:?} is not supported")));
         }
     };
     Ok((format, extension))
@@ -143,33 +133,18 @@ fn not_a_picture(head: &[u8]) -> String {
     let text = String::from_utf8_lossy(head);
     let control =
         |c: char| c.is_control() && !c.is_whitespace() || c == char::REPLACEMENT_CHARACTER;
-    if text
-        .chars()
-        .take(SHOWN_CHARACTERS)
-        .filter(|&c| control(c))
-        .count()
-        > 2
-    {
+    if text.chars().take(SHOWN_CHARACTERS).filter(|&c| control(c)).count() > 2 {
         return "the file is not a picture of a known format".to_owned();
     }
-    format!(
-        "the file is not a picture; it begins with `{}`",
-        printable(&text)
-    )
+    format!("the file is not a picture; it begins with `{}`", printable(&text))
 }
 
 /// Returns one short line of harmless text, with the query of any address left out.
 fn printable(text: &str) -> String {
-    let words = text
-        .split_whitespace()
-        .map(|word| word.split('?').next().unwrap_or_default());
+    let words = text.split_whitespace().map(|word| word.split('?').next().unwrap_or_default());
     let line: String = words.collect::<Vec<_>>().join(" ");
     let harmless = line.chars().filter(|c| !c.is_control() && *c != '`');
-    harmless
-        .take(SHOWN_CHARACTERS)
-        .collect::<String>()
-        .trim()
-        .to_owned()
+    harmless.take(SHOWN_CHARACTERS).collect::<String>().trim().to_owned()
 }
 
 #[cfg(test)]

@@ -70,6 +70,7 @@ const UPDATE_ITEMS: &str = "UPDATE items SET \
      state = given.value ->> '$.state', settlement = given.value ->> '$.settlement', \
      staged_url = given.value ->> '$.staged_url', tries = given.value ->> '$.tries', \
      service_errors = given.value ->> '$.service_errors', \
+     refreshes = given.value ->> '$.refreshes', \
      not_before = given.value ->> '$.not_before', \
      request_id = given.value ->> '$.request_id', polling_url = given.value ->> '$.polling_url', \
      media = given.value ->> '$.media', submitted_at = given.value ->> '$.submitted_at', \
@@ -103,10 +104,7 @@ pub(super) async fn load_head(connection: &mut SqliteConnection) -> LedgerResult
 
     let edition = "SELECT edition, content IS NULL, rows FROM editions \
                    ORDER BY edition DESC LIMIT 1";
-    if let Some(row) = sqlx::query(edition)
-        .fetch_optional(&mut *connection)
-        .await?
-    {
+    if let Some(row) = sqlx::query(edition).fetch_optional(&mut *connection).await? {
         let mut row = RowReader::new(&row);
         head.edition = Edition(row.value()?);
         head.reading = row.value()?;
@@ -150,11 +148,7 @@ pub(super) async fn load_audit(connection: &mut SqliteConnection) -> LedgerResul
 
 /// Reads the fence anew, because another process may have begun a session.
 pub(super) async fn load_fence(connection: &mut SqliteConnection) -> LedgerResult<Fence> {
-    Ok(Fence(
-        sqlx::query_scalar("SELECT fence FROM job")
-            .fetch_one(connection)
-            .await?,
-    ))
+    Ok(Fence(sqlx::query_scalar("SELECT fence FROM job").fetch_one(connection).await?))
 }
 
 /// Keeps the highest settlement number.
@@ -162,10 +156,7 @@ pub(super) async fn save_settlement(
     connection: &mut SqliteConnection,
     settlement: i64,
 ) -> LedgerResult<()> {
-    sqlx::query("UPDATE job SET settlement = ?1")
-        .bind(settlement)
-        .execute(connection)
-        .await?;
+    sqlx::query("UPDATE job SET settlement = ?1").bind(settlement).execute(connection).await?;
     Ok(())
 }
 
@@ -187,10 +178,7 @@ pub(super) async fn bind_service(
     connection: &mut SqliteConnection,
     service: &str,
 ) -> LedgerResult<()> {
-    sqlx::query("UPDATE job SET service = ?1")
-        .bind(service)
-        .execute(connection)
-        .await?;
+    sqlx::query("UPDATE job SET service = ?1").bind(service).execute(connection).await?;
     Ok(())
 }
 
@@ -245,17 +233,10 @@ pub(super) async fn import(
     write_items(connection, head.edition, &plan).await?;
     if !plan.items.is_empty() {
         let stems = to_json_array(&stems)?;
-        sqlx::query(UPSERT_STEMS)
-            .bind(stems)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(UPSERT_STEMS).bind(stems).execute(&mut *connection).await?;
     }
     let rows = to_json_array(plan.rows.iter().map(RowInsert::new))?;
-    sqlx::query(INSERT_ROWS)
-        .bind(rows)
-        .bind(head.edition.0)
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query(INSERT_ROWS).bind(rows).bind(head.edition.0).execute(&mut *connection).await?;
     sqlx::query("UPDATE editions SET rows = ?2 WHERE edition = ?1")
         .bind(head.edition.0)
         .bind(i64::try_from(head.totals.rows).unwrap_or(i64::MAX))
@@ -270,11 +251,7 @@ async fn known_items(
 ) -> LedgerResult<HashMap<ItemKey, Known>> {
     let keys = to_json_array(rows.iter().map(|row| hex(row.item.key)))?;
     let mut known = HashMap::new();
-    for row in sqlx::query(KNOWN_ITEMS)
-        .bind(keys)
-        .fetch_all(connection)
-        .await?
-    {
+    for row in sqlx::query(KNOWN_ITEMS).bind(keys).fetch_all(connection).await? {
         let mut row = RowReader::new(&row);
         known.insert(
             row.key()?,
@@ -295,11 +272,7 @@ async fn known_stems(
 ) -> LedgerResult<HashMap<String, u64>> {
     let keys = to_json_array(rows.iter().map(|row| collision_key(&row.item.stem)))?;
     let mut stems = HashMap::new();
-    for row in sqlx::query(KNOWN_STEMS)
-        .bind(keys)
-        .fetch_all(connection)
-        .await?
-    {
+    for row in sqlx::query(KNOWN_STEMS).bind(keys).fetch_all(connection).await? {
         let mut row = RowReader::new(&row);
         stems.insert(row.value()?, row.value()?);
     }
@@ -312,11 +285,7 @@ async fn write_items(
     plan: &Plan,
 ) -> LedgerResult<()> {
     if !plan.items.is_empty() {
-        let items = plan
-            .items
-            .iter()
-            .map(ItemInsert::new)
-            .collect::<LedgerResult<Vec<_>>>()?;
+        let items = plan.items.iter().map(ItemInsert::new).collect::<LedgerResult<Vec<_>>>()?;
         sqlx::query(INSERT_ITEMS)
             .bind(to_json(&items)?)
             .bind(edition.0)
@@ -342,19 +311,12 @@ pub(super) async fn advance(
 ) -> LedgerResult<Vec<LedgerResult<Item>>> {
     let ids = to_json_array(steps.iter().map(|step| step.item))?;
     let mut items = BTreeMap::new();
-    for row in sqlx::query(SELECT_ITEMS)
-        .bind(ids)
-        .fetch_all(&mut *connection)
-        .await?
-    {
+    for row in sqlx::query(SELECT_ITEMS).bind(ids).fetch_all(&mut *connection).await? {
         let kept = RowReader::new(&row).kept()?;
         items.insert(kept.item.id, kept);
     }
     let mut changes = Changes::default();
-    let answers = steps
-        .into_iter()
-        .map(|step| changes.apply(step, head, &mut items))
-        .collect();
+    let answers = steps.into_iter().map(|step| changes.apply(step, head, &mut items)).collect();
     changes.write(connection, &items).await?;
     Ok(answers)
 }
@@ -374,12 +336,9 @@ impl Changes {
         items: &mut BTreeMap<ItemId, Kept>,
     ) -> LedgerResult<Item> {
         head.check_fence(step.fence)?;
-        let kept = items
-            .get_mut(&step.item)
-            .ok_or(LedgerError::UnknownItem(step.item))?;
+        let kept = items.get_mut(&step.item).ok_or(LedgerError::UnknownItem(step.item))?;
         if let Some(attempt) = head.advance(kept, step.event, step.now)? {
-            self.attempts
-                .insert((attempt.item, attempt.number), attempt);
+            self.attempts.insert((attempt.item, attempt.number), attempt);
         }
         self.items.insert(step.item);
         Ok(kept.item.clone())
@@ -390,24 +349,14 @@ impl Changes {
         connection: &mut SqliteConnection,
         items: &BTreeMap<ItemId, Kept>,
     ) -> LedgerResult<()> {
-        let changed = items
-            .values()
-            .filter(|kept| self.items.contains(&kept.item.id));
-        let updates = changed
-            .map(ItemUpdate::new)
-            .collect::<LedgerResult<Vec<_>>>()?;
+        let changed = items.values().filter(|kept| self.items.contains(&kept.item.id));
+        let updates = changed.map(ItemUpdate::new).collect::<LedgerResult<Vec<_>>>()?;
         if !updates.is_empty() {
-            sqlx::query(UPDATE_ITEMS)
-                .bind(to_json(&updates)?)
-                .execute(&mut *connection)
-                .await?;
+            sqlx::query(UPDATE_ITEMS).bind(to_json(&updates)?).execute(&mut *connection).await?;
         }
         if !self.attempts.is_empty() {
             let attempts = to_json_array(self.attempts.values().map(AttemptUpsert::new))?;
-            sqlx::query(UPSERT_ATTEMPTS)
-                .bind(attempts)
-                .execute(connection)
-                .await?;
+            sqlx::query(UPSERT_ATTEMPTS).bind(attempts).execute(connection).await?;
         }
         Ok(())
     }

@@ -38,9 +38,7 @@ impl ByteStream {
             hasher: blake3::Hasher::new(),
             ended: false,
         };
-        Self {
-            reader: BufReader::with_capacity(CHUNK, hashing),
-        }
+        Self { reader: BufReader::with_capacity(CHUNK, hashing) }
     }
 
     /// Returns the bytes that come next; none means the end.

@@ -6,14 +6,8 @@ use super::error::ManifestError;
 pub(super) const SOURCE_NAMES: [&str; 5] = ["img", "image", "url", "path", "source"];
 
 /// What failures.csv has after the manifest's columns.
-const FAILURE_COLUMNS: [&str; 6] = [
-    "code",
-    "reason",
-    "http_status",
-    "request_id",
-    "attempts",
-    "charged",
-];
+const FAILURE_COLUMNS: [&str; 6] =
+    ["code", "reason", "http_status", "request_id", "attempts", "charged"];
 
 /// What results.csv has after the manifest's columns.
 const RESULT_COLUMNS: [&str; 13] = [
@@ -73,11 +67,7 @@ impl Columns {
         names.truncate(width - count_of_ours(&names));
         let written_by_us = names.len() < width;
         let columns = Self::of_names(file, line, names)?;
-        Ok(Self {
-            width,
-            written_by_us,
-            ..columns
-        })
+        Ok(Self { width, written_by_us, ..columns })
     }
 
     /// Finds out what the columns named on `line` mean.
@@ -86,25 +76,12 @@ impl Columns {
         line: u64,
         names: Vec<String>,
     ) -> Result<Self, ManifestError> {
-        let header = Header {
-            file,
-            line,
-            names: &names,
-        };
+        let header = Header { file, line, names: &names };
         let source = header.source()?;
         let (id, scale) = (header.option("id")?, header.option("scale")?);
         let (version, output) = (header.option("version")?, header.option("output")?);
         let width = names.len();
-        Ok(Self {
-            names,
-            width,
-            written_by_us: false,
-            source,
-            id,
-            scale,
-            version,
-            output,
-        })
+        Ok(Self { names, width, written_by_us: false, source, id, scale, version, output })
     }
 }
 
@@ -123,10 +100,7 @@ fn matches(cell: &str, name: &str) -> bool {
 /// that the `output` of results.csv is not taken for the option of that name.
 fn count_of_ours(names: &[String]) -> usize {
     let ends_with = |ours: &[&str]| {
-        let tail = names
-            .len()
-            .checked_sub(ours.len())
-            .map(|start| &names[start..]);
+        let tail = names.len().checked_sub(ours.len()).map(|start| &names[start..]);
         tail.is_some_and(|tail| tail.iter().eq(ours))
     };
     if ends_with(&FAILURE_COLUMNS) {

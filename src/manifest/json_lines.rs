@@ -43,13 +43,11 @@ impl JsonLines {
         if !lines.read_line()? {
             return Err(ManifestError::Empty { file: lines.file });
         }
-        let object = lines
-            .parse_line()
-            .map_err(|reason| ManifestError::NotJsonLines {
-                file: file.to_owned(),
-                line: lines.line,
-                reason,
-            })?;
+        let object = lines.parse_line().map_err(|reason| ManifestError::NotJsonLines {
+            file: file.to_owned(),
+            line: lines.line,
+            reason,
+        })?;
         let names = object.into_iter().map(|(key, _)| key).collect();
         let columns = Columns::of_names(file, lines.line, names)?;
         Ok((lines, columns))
@@ -71,17 +69,10 @@ impl JsonLines {
             Err(message) => {
                 let start = &self.text[..self.text.len().min(PREVIEW)];
                 cells[columns.source] = String::from_utf8_lossy(start).into_owned();
-                Some(Complaint {
-                    column: None,
-                    message,
-                })
+                Some(Complaint { column: None, message })
             }
         };
-        Ok(Some(RawRow {
-            line: self.line,
-            cells,
-            complaint,
-        }))
+        Ok(Some(RawRow { line: self.line, cells, complaint }))
     }
 
     /// Puts each value into its column; returns what is wrong.
@@ -95,23 +86,15 @@ impl JsonLines {
         for (key, mut value) in object {
             let Some(index) = columns.names.iter().position(|name| *name == key) else {
                 let key: String = key.chars().take(40).collect();
-                let message = format!(
-                    "the key `{}` is not in the first object",
-                    key.escape_debug()
-                );
-                complaint.get_or_insert(Complaint {
-                    column: None,
-                    message,
-                });
+                let message =
+                    format!("the key `{}` is not in the first object", key.escape_debug());
+                complaint.get_or_insert(Complaint { column: None, message });
                 continue;
             };
             if value.len() > self.limits.field {
                 value.truncate(value.floor_char_boundary(PREVIEW));
                 let message = format!("is larger than {} bytes", self.limits.field);
-                complaint.get_or_insert(Complaint {
-                    column: Some(index),
-                    message,
-                });
+                complaint.get_or_insert(Complaint { column: Some(index), message });
             }
             cells[index] = value;
         }
@@ -159,11 +142,7 @@ impl JsonLines {
             }
             if length > self.limits.runaway() {
                 let limit = self.limits.runaway();
-                return Err(ManifestError::EndlessLine {
-                    file: self.file.clone(),
-                    line,
-                    limit,
-                });
+                return Err(ManifestError::EndlessLine { file: self.file.clone(), line, limit });
             }
         }
     }
@@ -230,10 +209,7 @@ fn strip(text: &str, expected: char) -> Result<&str, String> {
 fn describe(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
-    message
-        .strip_suffix(&position)
-        .unwrap_or(&message)
-        .to_owned()
+    message.strip_suffix(&position).unwrap_or(&message).to_owned()
 }
 
 fn to_cell(value: &str) -> Result<String, String> {
@@ -281,9 +257,8 @@ mod tests {
             ("o", r#"{"x y":[1,"a \" b"]}"#),
             ("e", "-1E+3"),
         ];
-        let expected: Vec<_> = expected
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
+        let expected: Vec<_> =
+            expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         assert_eq!(pairs(text), expected);
         assert_eq!(pairs("{}"), []);
     }

@@ -67,22 +67,17 @@ pub fn source_stem(text: &str, source: &Source, base_dir: &Path) -> String {
 
 fn url_parts(url: &Url) -> impl Iterator<Item = Cow<'_, str>> {
     // Decoded part by part, so that an encoded slash cannot make a folder.
-    url.path()
-        .split('/')
-        .map(|part| percent_decode_str(part).decode_utf8_lossy())
+    url.path().split('/').map(|part| percent_decode_str(part).decode_utf8_lossy())
 }
 
 /// Makes a stem of folders and a file name.
 fn join<'a>(parts: impl Iterator<Item = Cow<'a, str>>) -> String {
-    let mut parts: Vec<_> = parts
-        .filter(|part| !matches!(part.trim(), "" | "." | ".."))
-        .collect();
+    let mut parts: Vec<_> = parts.filter(|part| !matches!(part.trim(), "" | "." | "..")).collect();
     let file = parts.pop();
     let mut safe: Vec<String> = parts.iter().map(|folder| safe_folder(folder)).collect();
-    safe.push(file.map_or_else(
-        || NAMELESS.to_owned(),
-        |file| safe_component(without_extension(&file)),
-    ));
+    safe.push(
+        file.map_or_else(|| NAMELESS.to_owned(), |file| safe_component(without_extension(&file))),
+    );
     shorten(&safe)
 }
 
@@ -107,9 +102,7 @@ fn without_extension(name: &str) -> &str {
 }
 
 fn is_picture_extension(extension: &str) -> bool {
-    PICTURE_EXTENSIONS
-        .iter()
-        .any(|known| extension.eq_ignore_ascii_case(known))
+    PICTURE_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// A folder called `a.png` could meet the artifact `a.png`, so it gets a mark.
@@ -123,10 +116,8 @@ fn safe_folder(name: &str) -> String {
 
 /// Makes one part of a path safe.
 fn safe_component(name: &str) -> String {
-    let mut safe: String = name
-        .nfc()
-        .map(|character| if is_unsafe(character) { '_' } else { character })
-        .collect();
+    let mut safe: String =
+        name.nfc().map(|character| if is_unsafe(character) { '_' } else { character }).collect();
     if safe.starts_with('.') {
         safe.replace_range(..1, "_");
     }
@@ -146,10 +137,7 @@ fn safe_component(name: &str) -> String {
 /// make a name look like another: text direction marks and line separators.
 fn is_unsafe(character: char) -> bool {
     character.is_control()
-        || matches!(
-            character,
-            '<' | '>' | ':' | '"' | '/' | '\\' | '|' | '?' | '*'
-        )
+        || matches!(character, '<' | '>' | ':' | '"' | '/' | '\\' | '|' | '?' | '*')
         || matches!(
             character,
             '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}'
@@ -179,15 +167,10 @@ fn is_device(base: &str) -> bool {
     if DEVICES.contains(&upper.as_str()) {
         return true;
     }
-    let port = upper
-        .strip_prefix("COM")
-        .or_else(|| upper.strip_prefix("LPT"));
+    let port = upper.strip_prefix("COM").or_else(|| upper.strip_prefix("LPT"));
     // The superscript digits of Latin-1 count as digits there.
     port.is_some_and(|port| {
-        matches!(
-            port,
-            "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³"
-        )
+        matches!(port, "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³")
     })
 }
 
@@ -211,10 +194,7 @@ mod tests {
             ("../../../etc/passwd", "etc/passwd"),
             ("/data/job/sub/c.tif", "sub/c"),
             ("/mnt/d.webp", "mnt/d"),
-            (
-                "https://cdn.example.com/p/a%20b/%C3%A4.png?sig=secret",
-                "p/a b/\u{e4}",
-            ),
+            ("https://cdn.example.com/p/a%20b/%C3%A4.png?sig=secret", "p/a b/\u{e4}"),
             ("https://x/a%2Fb.jpg", "a_b"),
             ("https://x/%2e%2e/%2e%2e/e.jpg", "e"),
             ("https://x/..%2F..%2Fe.jpg", "_._.._e"),
@@ -272,18 +252,13 @@ mod tests {
     #[test]
     fn long_names_are_cut_and_stay_distinct() {
         let long = "\u{e4}".repeat(150);
-        let (one, other) = (
-            output_stem(&format!("{long}1")),
-            output_stem(&format!("{long}2")),
-        );
+        let (one, other) = (output_stem(&format!("{long}1")), output_stem(&format!("{long}2")));
         assert!(one.len() <= MOST_COMPONENT_BYTES && one.starts_with("\u{e4}\u{e4}"));
         assert_ne!(one, other);
 
         let folders = format!("first/{}", "folder/".repeat(200));
-        let (one, other) = (
-            output_stem(&format!("{folders}x/name")),
-            output_stem(&format!("{folders}y/name")),
-        );
+        let (one, other) =
+            (output_stem(&format!("{folders}x/name")), output_stem(&format!("{folders}y/name")));
         assert!(one.starts_with("first/") && one.ends_with("/name"));
         assert_ne!(one, other);
     }

@@ -31,11 +31,7 @@ pub enum Input {
 impl From<PathBuf> for Input {
     /// Reads a command line argument, of which `-` is standard input.
     fn from(argument: PathBuf) -> Self {
-        if argument.as_os_str() == "-" {
-            Self::Stdin
-        } else {
-            Self::File(argument)
-        }
+        if argument.as_os_str() == "-" { Self::Stdin } else { Self::File(argument) }
     }
 }
 
@@ -135,15 +131,8 @@ impl Manifest {
         mut input: Box<dyn Read + Send>,
         options: ReadOptions,
     ) -> Result<Self, ManifestError> {
-        let limits = Limits {
-            field: options.max_field_bytes,
-            row: options.max_row_bytes,
-        };
-        let failed = |source| ManifestError::Read {
-            file: name.to_owned(),
-            line: 1,
-            source,
-        };
+        let limits = Limits { field: options.max_field_bytes, row: options.max_row_bytes };
+        let failed = |source| ManifestError::Read { file: name.to_owned(), line: 1, source };
         let head = sniff::read_head(&mut input).map_err(failed)?;
         sniff::refuse_other_files(name, &head)?;
         let json_lines = json_lines.unwrap_or_else(|| sniff::begins_an_object(&head));
@@ -159,23 +148,9 @@ impl Manifest {
             let (table, columns) = Table::open(name, bytes, delimiter, limits)?;
             (Rows::Table(Box::new(table)), columns)
         };
-        let ReadOptions {
-            base_dir,
-            scale,
-            version,
-            ..
-        } = options;
-        let reader = RowReader {
-            columns,
-            base_dir,
-            scale,
-            version,
-        };
-        Ok(Self {
-            rows,
-            reader,
-            ended: false,
-        })
+        let ReadOptions { base_dir, scale, version, .. } = options;
+        let reader = RowReader { columns, base_dir, scale, version };
+        Ok(Self { rows, reader, ended: false })
     }
 
     /// Returns the names of the columns as written, without those that this program
@@ -203,9 +178,7 @@ impl Manifest {
 
 impl fmt::Debug for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Manifest")
-            .field("columns", &self.columns())
-            .finish_non_exhaustive()
+        f.debug_struct("Manifest").field("columns", &self.columns()).finish_non_exhaustive()
     }
 }
 
@@ -223,15 +196,10 @@ impl Iterator for Manifest {
 }
 
 fn open_file(path: &Path, name: &str) -> Result<File, ManifestError> {
-    let failed = |source| ManifestError::Open {
-        file: name.to_owned(),
-        source,
-    };
+    let failed = |source| ManifestError::Open { file: name.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {
-        return Err(ManifestError::Folder {
-            file: name.to_owned(),
-        });
+        return Err(ManifestError::Folder { file: name.to_owned() });
     }
     Ok(file)
 }

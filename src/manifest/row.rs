@@ -73,11 +73,7 @@ pub(super) struct RowReader {
 
 impl RowReader {
     pub(super) fn read(&self, raw: RawRow) -> Row {
-        let RawRow {
-            line,
-            mut cells,
-            complaint,
-        } = raw;
+        let RawRow { line, mut cells, complaint } = raw;
         cells.truncate(self.columns.names.len());
         if self.columns.written_by_us {
             restore_cells(&mut cells);
@@ -89,21 +85,11 @@ impl RowReader {
         match item {
             Ok(item) => {
                 let key = self.key(&cells, &item);
-                Row {
-                    line,
-                    cells,
-                    item: Ok(item),
-                    key,
-                }
+                Row { line, cells, item: Ok(item), key }
             }
             Err(complaint) => {
                 let key = bad_row_key(line, &cells);
-                Row {
-                    line,
-                    cells,
-                    item: Err(self.failure(line, &complaint)),
-                    key,
-                }
+                Row { line, cells, item: Err(self.failure(line, &complaint)), key }
             }
         }
     }
@@ -111,11 +97,9 @@ impl RowReader {
     fn item(&self, cells: &[String]) -> Result<RowItem, Complaint> {
         let columns = &self.columns;
         let text = value(cells, Some(columns.source));
-        let source =
-            Source::parse(&text, &self.base_dir).map_err(|error: SourceError| Complaint {
-                column: Some(columns.source),
-                message: error.to_string(),
-            })?;
+        let source = Source::parse(&text, &self.base_dir).map_err(|error: SourceError| {
+            Complaint { column: Some(columns.source), message: error.to_string() }
+        })?;
         let output = value(cells, columns.output);
         let stem = if output.is_empty() {
             naming::source_stem(&text, &source, &self.base_dir)
@@ -167,16 +151,10 @@ impl RowReader {
     }
 
     fn failure(&self, line: u64, complaint: &Complaint) -> Failure {
-        let name = complaint
-            .column
-            .and_then(|column| self.columns.names.get(column));
+        let name = complaint.column.and_then(|column| self.columns.names.get(column));
         let message = match name {
             Some(name) => {
-                format!(
-                    "line {line}, column `{}`: {}",
-                    excerpt(name.trim()),
-                    complaint.message
-                )
+                format!("line {line}, column `{}`: {}", excerpt(name.trim()), complaint.message)
             }
             None => format!("line {line}: {}", complaint.message),
         };
@@ -187,9 +165,7 @@ impl RowReader {
 /// Returns what a cell means to this program: without the mark that keeps
 /// spreadsheets from running it, and without spaces around it.
 fn value(cells: &[String], column: Option<usize>) -> Cow<'_, str> {
-    let cell = column
-        .and_then(|column| cells.get(column))
-        .map_or("", String::as_str);
+    let cell = column.and_then(|column| cells.get(column)).map_or("", String::as_str);
     match unescape_formula(cell) {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
@@ -209,20 +185,15 @@ fn restore_cells(cells: &mut [String]) {
 
 fn bad_row_key(line: u64, cells: &[String]) -> ItemKey {
     let line = line.to_string();
-    let parts: Vec<&str> = std::iter::once(line.as_str())
-        .chain(cells.iter().map(String::as_str))
-        .collect();
+    let parts: Vec<&str> =
+        std::iter::once(line.as_str()).chain(cells.iter().map(String::as_str)).collect();
     ItemKey::of("bad-row", &parts)
 }
 
 /// Returns the beginning of a text, fit for a message.
 fn excerpt(text: &str) -> String {
     const MOST: usize = 40;
-    let mut short: String = text
-        .chars()
-        .take(MOST)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut short: String = text.chars().take(MOST).flat_map(char::escape_debug).collect();
     if text.chars().nth(MOST).is_some() {
         short.push('…');
     }

@@ -78,15 +78,9 @@ pub(super) fn refuse_other_files(file: &str, head: &[u8]) -> Result<(), Manifest
     let wide = matches!(head, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..])
         || matches!(pairs, [0, 1..=127, 0, 1..=127] | [1..=127, 0, 1..=127, 0]);
     if wide {
-        return Err(ManifestError::Encoding {
-            file: file.into(),
-            line: 1,
-            encoding: "UTF-16",
-        });
+        return Err(ManifestError::Encoding { file: file.into(), line: 1, encoding: "UTF-16" });
     }
-    let known = OTHER_FILES
-        .iter()
-        .find(|(magic, _)| text.starts_with(magic));
+    let known = OTHER_FILES.iter().find(|(magic, _)| text.starts_with(magic));
     let kind = match known {
         Some((_, kind)) => kind,
         // ISO 14496-12: the second word of HEIC, AVIF, MP4 and their like.
@@ -94,15 +88,11 @@ pub(super) fn refuse_other_files(file: &str, head: &[u8]) -> Result<(), Manifest
         None if begins_a_json_list(text) => "a JSON list",
         None => return Ok(()),
     };
-    Err(ManifestError::OtherFile {
-        file: file.into(),
-        kind,
-    })
+    Err(ManifestError::OtherFile { file: file.into(), kind })
 }
 
 fn begins_a_json_list(text: &[u8]) -> bool {
-    text.strip_prefix(b"[")
-        .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"{"))
+    text.strip_prefix(b"[").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"{"))
 }
 
 /// Returns what separates the cells: the delimiter that yields a column of sources,
@@ -123,9 +113,7 @@ pub(super) fn delimiter(head: &[u8], limits: Limits) -> Option<u8> {
 }
 
 fn is_source_name(cell: &[u8]) -> bool {
-    SOURCE_NAMES
-        .iter()
-        .any(|name| cell.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+    SOURCE_NAMES.iter().any(|name| cell.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
 }
 
 fn first_row(mut text: &[u8], delimiter: u8, limits: Limits) -> Option<SplitRow> {

@@ -9,17 +9,8 @@ use url::Url;
 
 /// Words that begin an address even without `//`, so that `data:image/png;…` is
 /// not looked for as a file. Any other `word:` may begin a file name.
-const SCHEMES: [&str; 9] = [
-    "http",
-    "https",
-    "s3",
-    "ftp",
-    "file",
-    "data",
-    "blob",
-    "about",
-    "javascript",
-];
+const SCHEMES: [&str; 9] =
+    ["http", "https", "s3", "ftp", "file", "data", "blob", "about", "javascript"];
 
 /// Where a picture is, checked for form only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,9 +96,7 @@ fn scheme(text: &str) -> Option<String> {
     let (word, rest) = text.split_once(':')?;
     let formed = word.len() > 1
         && word.starts_with(|first: char| first.is_ascii_alphabetic())
-        && word
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     let word = word.to_ascii_lowercase();
     (formed && (rest.starts_with("//") || SCHEMES.contains(&word.as_str()))).then_some(word)
 }
@@ -121,10 +110,7 @@ fn parse_url(text: &str) -> Result<Url, SourceError> {
 /// S3 keys are not percent-encoded where they are written, so what would mean
 /// something in an address is encoded first.
 fn parse_bucket(text: &str) -> Result<Url, SourceError> {
-    let encoded = text
-        .replace('%', "%25")
-        .replace('?', "%3F")
-        .replace('#', "%23");
+    let encoded = text.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
     let url = parse_address(&encoded)?;
     let key = text.splitn(4, '/').nth(3).unwrap_or_default();
     if key.is_empty()
@@ -140,9 +126,7 @@ fn parse_address(text: &str) -> Result<Url, SourceError> {
     let (_, after_scheme) = text.split_once(':').unwrap_or_default();
     // The URL standard also reads `http:x` and `http:///x`; who writes that errs.
     let Some(host) = after_scheme.strip_prefix("//") else {
-        return Err(SourceError::Address(
-            "`//` is missing after the scheme".to_owned(),
-        ));
+        return Err(SourceError::Address("`//` is missing after the scheme".to_owned()));
     };
     if host.is_empty() || host.starts_with(['/', '?', '#']) {
         return Err(SourceError::Address("the host is missing".to_owned()));
@@ -200,10 +184,7 @@ mod tests {
             identity("HTTPS://Example.com:443/a%20b/%C3%A4.jpg?sig=A%2Fb&x#top"),
             "https://example.com/a%20b/%C3%A4.jpg?sig=A%2Fb&x"
         );
-        assert_eq!(
-            identity("http://[::1]:8080/a.jpg"),
-            "http://[::1]:8080/a.jpg"
-        );
+        assert_eq!(identity("http://[::1]:8080/a.jpg"), "http://[::1]:8080/a.jpg");
         assert!(matches!(parse("http://x/a.jpg"), Ok(Source::Url(_))));
     }
 
@@ -232,18 +213,11 @@ mod tests {
             let Ok(Source::Bucket(url)) = parse(&format!("s3://My-bucket.1/{key}")) else {
                 panic!("{key} is no bucket source");
             };
-            let path = percent_encoding::percent_decode_str(url.path())
-                .decode_utf8()
-                .unwrap();
+            let path = percent_encoding::percent_decode_str(url.path()).decode_utf8().unwrap();
             assert_eq!(path.strip_prefix('/'), Some(key));
             assert_eq!((url.query(), url.fragment()), (None, None));
         }
-        for text in [
-            "s3://bucket",
-            "s3://bucket/",
-            "s3://bucket/a/",
-            "s3://bucket/a/../b",
-        ] {
+        for text in ["s3://bucket", "s3://bucket/", "s3://bucket/a/", "s3://bucket/a/../b"] {
             assert_eq!(parse(text), Err(SourceError::BucketKey), "{text}");
         }
     }
@@ -254,10 +228,7 @@ mod tests {
             ("", "is empty"),
             ("  ", "is empty"),
             ("a\0.jpg", "holds the control character '\\0'"),
-            (
-                "http://x/\u{1b}[0m",
-                "holds the control character '\\u{1b}'",
-            ),
+            ("http://x/\u{1b}[0m", "holds the control character '\\u{1b}'"),
             ("ftp://x/a.jpg", "`ftp:` is not supported"),
             ("FILE:///a.jpg", "`file:` is not supported"),
             ("data:image/png;base64,AAAA", "`data:` is not supported"),
@@ -265,20 +236,11 @@ mod tests {
             ("http://", "the host is missing"),
             ("http:///a.jpg", "the host is missing"),
             ("http:a.jpg", "`//` is missing"),
-            (
-                "https://x y/a.jpg",
-                "is not a valid address: invalid international domain name",
-            ),
-            (
-                "http://x:99999/",
-                "is not a valid address: invalid port number",
-            ),
+            ("https://x y/a.jpg", "is not a valid address: invalid international domain name"),
+            ("http://x:99999/", "is not a valid address: invalid port number"),
             ("https://user:secret@x/a.jpg", "has a user name or password"),
             ("https://user@x/a.jpg", "has a user name or password"),
-            (
-                "s3://key:secret@bucket/a.jpg",
-                "has a user name or password",
-            ),
+            ("s3://key:secret@bucket/a.jpg", "has a user name or password"),
             ("s3:///a.jpg", "the host is missing"),
         ] {
             let error = parse(text).expect_err(text).to_string();

@@ -169,9 +169,7 @@ impl Splitter {
             State::Plain => bytes
                 .iter()
                 .position(|&byte| Some(byte) == delimiter || byte == b'\n' || byte == b'\r'),
-            State::Quoted => bytes
-                .iter()
-                .position(|byte| matches!(byte, b'"' | b'\n' | b'\r')),
+            State::Quoted => bytes.iter().position(|byte| matches!(byte, b'"' | b'\n' | b'\r')),
             _ => return None,
         };
         let run = run.unwrap_or(bytes.len());
@@ -271,10 +269,7 @@ impl Splitter {
         self.read = 0;
         self.kept = 0;
         let width = self.row.cells.len();
-        let next = SplitRow {
-            cells: Vec::with_capacity(width),
-            ..SplitRow::default()
-        };
+        let next = SplitRow { cells: Vec::with_capacity(width), ..SplitRow::default() };
         mem::replace(&mut self.row, next)
     }
 }
@@ -285,10 +280,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        field: 1 << 16,
-        row: 1 << 18,
-    };
+    const LIMITS: Limits = Limits { field: 1 << 16, row: 1 << 18 };
 
     /// Feeds the text in pieces of `step` bytes.
     fn split(text: &[u8], step: usize, limits: Limits) -> Result<Vec<SplitRow>, SplitError> {
@@ -315,11 +307,7 @@ mod tests {
         for step in [1, 2, 3, 100] {
             let rows = split(text, step, LIMITS).unwrap();
             let lines: Vec<_> = rows.iter().map(|row| (row.line, row.last_line)).collect();
-            assert_eq!(
-                lines,
-                [(1, 1), (3, 6), (7, 7), (10, 10)],
-                "in steps of {step}"
-            );
+            assert_eq!(lines, [(1, 1), (3, 6), (7, 7), (10, 10)], "in steps of {step}");
             assert_eq!(rows[1].cells[1], b"x\r\ny\rz\nw");
         }
     }
@@ -334,17 +322,11 @@ mod tests {
 
     #[test]
     fn large_cells_and_rows_take_little_memory() {
-        let limits = Limits {
-            field: 2000,
-            row: 3000,
-        };
+        let limits = Limits { field: 2000, row: 3000 };
         let cell = "x".repeat(2001);
         let rows = split(format!("a,{cell},b\nc,d,e").as_bytes(), 64, limits).unwrap();
         assert_eq!(rows[0].large_cell, Some(1));
-        assert_eq!(
-            (rows[0].cells[1].len(), &rows[0].cells[2][..]),
-            (PREVIEW, &b"b"[..])
-        );
+        assert_eq!((rows[0].cells[1].len(), &rows[0].cells[2][..]), (PREVIEW, &b"b"[..]));
         assert_eq!((rows[1].large_cell, rows[1].large), (None, false));
 
         let half = "x".repeat(1600);
@@ -358,10 +340,7 @@ mod tests {
 
     #[test]
     fn endless_rows_are_given_up() {
-        let limits = Limits {
-            field: 100,
-            row: 100,
-        };
+        let limits = Limits { field: 100, row: 100 };
         let endless = |start: &str| {
             let mut splitter = Splitter::new(Some(b','), limits);
             assert_eq!(splitter.feed(start.as_bytes()), Ok((start.len(), None)));
@@ -382,10 +361,7 @@ mod tests {
     fn without_delimiter_a_line_is_a_cell() {
         let mut splitter = Splitter::new(None, LIMITS);
         let (used, row) = splitter.feed(b"http://x/a,b;c\td.jpg\nnext").unwrap();
-        assert_eq!(
-            (used, row.unwrap().cells),
-            (21, vec![b"http://x/a,b;c\td.jpg".to_vec()])
-        );
+        assert_eq!((used, row.unwrap().cells), (21, vec![b"http://x/a,b;c\td.jpg".to_vec()]));
     }
 
     proptest! {

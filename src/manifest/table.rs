@@ -61,10 +61,7 @@ impl Table {
         let file = &self.file;
         let line = first.line;
         if first.cells.iter().flatten().any(|&byte| is_binary(byte)) {
-            return Err(ManifestError::OtherFile {
-                file: file.clone(),
-                kind: "binary data",
-            });
+            return Err(ManifestError::OtherFile { file: file.clone(), kind: "binary data" });
         }
         let too_long = first.large || first.large_cell.is_some() || first.count > MOST_CELLS;
         if first.count == 1 && !too_long && !is_header(&first.cells[0]) {
@@ -76,24 +73,12 @@ impl Table {
             let reason = format!(
                 "more than {MOST_CELLS} columns, {field} bytes in a name or {row} bytes in all"
             );
-            return Err(ManifestError::Header {
-                file: file.clone(),
-                line,
-                reason,
-            });
+            return Err(ManifestError::Header { file: file.clone(), line, reason });
         }
-        let names = first
-            .cells
-            .into_iter()
-            .map(String::from_utf8)
-            .collect::<Result<_, _>>();
+        let names = first.cells.into_iter().map(String::from_utf8).collect::<Result<_, _>>();
         let Ok(names) = names else {
             let encoding = "text in an older encoding such as Windows-1252";
-            return Err(ManifestError::Encoding {
-                file: file.clone(),
-                line,
-                encoding,
-            });
+            return Err(ManifestError::Encoding { file: file.clone(), line, encoding });
         };
         Columns::of_table(file, line, names)
     }
@@ -116,10 +101,7 @@ impl Table {
                 source,
             })?;
             if chunk.is_empty() {
-                return self
-                    .splitter
-                    .finish()
-                    .map_err(|error| self.unusable(&error));
+                return self.splitter.finish().map_err(|error| self.unusable(&error));
             }
             let fed = self.splitter.feed(chunk);
             let (used, row) = fed.map_err(|error| self.unusable(&error))?;
@@ -134,11 +116,9 @@ impl Table {
         let file = self.file.clone();
         match *error {
             SplitError::UnclosedQuote(line) => ManifestError::UnclosedQuote { file, line },
-            SplitError::EndlessRow(line) => ManifestError::EndlessLine {
-                file,
-                line,
-                limit: self.limits.runaway(),
-            },
+            SplitError::EndlessRow(line) => {
+                ManifestError::EndlessLine { file, line, limit: self.limits.runaway() }
+            }
         }
     }
 
@@ -167,11 +147,7 @@ impl Table {
             }
         }
         cells.resize(columns.width, String::new());
-        RawRow {
-            line: row.line,
-            cells,
-            complaint,
-        }
+        RawRow { line: row.line, cells, complaint }
     }
 
     fn complaint(&self, row: &SplitRow, columns: &Columns) -> Option<Complaint> {
@@ -182,17 +158,11 @@ impl Table {
         }
         if row.large {
             let message = format!("the row is larger than {} bytes", self.limits.row);
-            return Some(Complaint {
-                column: None,
-                message,
-            });
+            return Some(Complaint { column: None, message });
         }
         if row.count != columns.width {
             let message = self.explain_count(row, columns.width);
-            return Some(Complaint {
-                column: None,
-                message,
-            });
+            return Some(Complaint { column: None, message });
         }
         row.after_quote.map(|index| Complaint {
             column: Some(index),
@@ -206,20 +176,12 @@ impl Table {
         match self.delimiter {
             Some(b'\t') if row.count > width => message += "; quote a cell that contains a tab",
             Some(delimiter) if row.count > width => {
-                let _ = write!(
-                    message,
-                    "; quote a cell that contains `{}`",
-                    char::from(delimiter)
-                );
+                let _ = write!(message, "; quote a cell that contains `{}`", char::from(delimiter));
             }
             _ => {}
         }
         if row.last_line > row.line {
-            let _ = write!(
-                message,
-                "; it goes on to line {}: is a quote missing?",
-                row.last_line
-            );
+            let _ = write!(message, "; it goes on to line {}: is a quote missing?", row.last_line);
         }
         message
     }

@@ -38,34 +38,21 @@ fn item(row: &Row) -> &RowItem {
 }
 
 fn complaint(row: &Row) -> &str {
-    let Failure {
-        class,
-        code,
-        message,
-        ..
-    } = row.item.as_ref().unwrap_err();
-    assert_eq!(
-        (*class, *code),
-        (FailureClass::Permanent, FailureCode::BadRow)
-    );
+    let Failure { class, code, message, .. } = row.item.as_ref().unwrap_err();
+    assert_eq!((*class, *code), (FailureClass::Permanent, FailureCode::BadRow));
     message
 }
 
 fn complaints(text: impl AsRef<[u8]>) -> Vec<String> {
     let rows = rows(text);
-    rows.iter()
-        .filter(|row| row.item.is_err())
-        .map(|row| complaint(row).to_owned())
-        .collect()
+    rows.iter().filter(|row| row.item.is_err()).map(|row| complaint(row).to_owned()).collect()
 }
 
 /// Says what reading to the end runs into.
 fn fatal(text: impl AsRef<[u8]>) -> ManifestError {
     match open(text) {
         Err(error) => error,
-        Ok(mut manifest) => manifest
-            .find_map(Result::err)
-            .expect("the manifest is usable"),
+        Ok(mut manifest) => manifest.find_map(Result::err).expect("the manifest is usable"),
     }
 }
 
@@ -75,20 +62,11 @@ fn a_row_becomes_an_item() {
         rows("note,img,scale,version,output\n a ,  x/1.jpg , 4 ,v2,out/one.png\n,y.jpg,,,\n");
     let one = item(&rows[0]);
     assert_eq!(one.source, Source::Path("/data/job/x/1.jpg".into()));
-    assert_eq!(
-        (one.text.as_str(), one.scale, one.version.as_str()),
-        ("x/1.jpg", 4, "v2")
-    );
+    assert_eq!((one.text.as_str(), one.scale, one.version.as_str()), ("x/1.jpg", 4, "v2"));
     assert_eq!(one.stem, "out/one");
-    assert_eq!(
-        rows[0].cells,
-        [" a ", "  x/1.jpg ", " 4 ", "v2", "out/one.png"]
-    );
+    assert_eq!(rows[0].cells, [" a ", "  x/1.jpg ", " 4 ", "v2", "out/one.png"]);
     let two = item(&rows[1]);
-    assert_eq!(
-        (two.scale, two.version.as_str(), two.stem.as_str()),
-        (2, "v1.4", "y")
-    );
+    assert_eq!((two.scale, two.version.as_str(), two.stem.as_str()), (2, "v1.4", "y"));
     assert_eq!((rows[0].line, rows[1].line), (2, 3));
 }
 
@@ -106,27 +84,17 @@ fn every_dialect_reads_the_same() {
         "img\tnote\na.jpg\tx, y\nb.jpg\t\n",
         "\"img\",\"note\"\n\"a.jpg\",\"x, y\"\n\"b.jpg\",\"\"\n",
     ] {
-        let read: Vec<_> = rows(text)
-            .into_iter()
-            .map(|row| (row.line, row.cells, row.key))
-            .collect();
+        let read: Vec<_> =
+            rows(text).into_iter().map(|row| (row.line, row.cells, row.key)).collect();
         assert_eq!(read, expected, "{text:?}");
     }
 }
 
 #[test]
 fn the_delimiter_is_the_one_that_yields_a_source() {
-    assert_eq!(
-        open("img;a, b, c\nx;y").unwrap().columns(),
-        ["img", "a, b, c"]
-    );
+    assert_eq!(open("img;a, b, c\nx;y").unwrap().columns(), ["img", "a, b, c"]);
     assert_eq!(open("\"a;b;c\",url\n").unwrap().columns(), ["a;b;c", "url"]);
-    assert_eq!(
-        open("\"two\nlines, really\";IMG\n")
-            .unwrap()
-            .source_column(),
-        1
-    );
+    assert_eq!(open("\"two\nlines, really\";IMG\n").unwrap().source_column(), 1);
 }
 
 #[test]
@@ -135,24 +103,11 @@ fn one_column_without_header_is_a_list() {
     // The first line decides, and it holds delimiters: so it must be told apart.
     assert!(matches!(fatal(text), ManifestError::NoSourceColumn { .. }));
     let manifest = open(format!("first.jpg\n{text}")).unwrap();
-    assert_eq!(
-        (manifest.columns(), manifest.source_column()),
-        (&["img".to_owned()][..], 0)
-    );
-    let read: Vec<_> = manifest
-        .map(|row| row.unwrap())
-        .map(|row| (row.line, row.cells))
-        .collect();
-    let expected = [
-        (1, "first.jpg"),
-        (2, "https://x/a,b;c.jpg"),
-        (5, "quoted, too.jpg"),
-        (6, "b.jpg"),
-    ];
-    assert_eq!(
-        read,
-        expected.map(|(line, cell)| (line, vec![cell.to_owned()]))
-    );
+    assert_eq!((manifest.columns(), manifest.source_column()), (&["img".to_owned()][..], 0));
+    let read: Vec<_> = manifest.map(|row| row.unwrap()).map(|row| (row.line, row.cells)).collect();
+    let expected =
+        [(1, "first.jpg"), (2, "https://x/a,b;c.jpg"), (5, "quoted, too.jpg"), (6, "b.jpg")];
+    assert_eq!(read, expected.map(|(line, cell)| (line, vec![cell.to_owned()])));
     assert_eq!(rows("Path\na.jpg\n").len(), 1);
 }
 
@@ -203,25 +158,16 @@ fn a_stray_quote_is_suspected() {
             "img,note\na.jpg,\"x\nb.jpg,y\nc.jpg,\"z\"\nd.jpg,\n",
             "line 2, column `note`: text follows the closing quote",
         ),
-        (
-            "img,note\n\"a\"b.jpg,\n",
-            "line 2, column `img`: text follows the closing quote",
-        ),
+        ("img,note\n\"a\"b.jpg,\n", "line 2, column `img`: text follows the closing quote"),
         (
             "img,note\n\"a.jpg,\nb.jpg,\nc.jpg,\"\n",
             "line 2: 1 cell where the header has 2; it goes on to line 4: is a quote missing?",
         ),
     ] {
         let found = complaints(text);
-        assert!(
-            found.len() == 1 && found[0].starts_with(expected),
-            "{found:?}"
-        );
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{found:?}");
     }
-    assert_eq!(
-        rows("img,note\n\"a.jpg\" , \"b\"\n")[0].cells,
-        ["a.jpg ", " \"b\""]
-    );
+    assert_eq!(rows("img,note\n\"a.jpg\" , \"b\"\n")[0].cells, ["a.jpg ", " \"b\""]);
 }
 
 #[test]
@@ -235,10 +181,7 @@ fn rows_that_are_not_utf8_say_so() {
         ]
     );
     assert_eq!(rows(text)[0].cells[0], "M\u{fffd}ller.jpg");
-    assert!(matches!(
-        fatal(b"img,Gr\xF6\xDFe\na,b\n"),
-        ManifestError::Encoding { line: 1, .. }
-    ));
+    assert!(matches!(fatal(b"img,Gr\xF6\xDFe\na,b\n"), ManifestError::Encoding { line: 1, .. }));
 }
 
 #[test]
@@ -246,43 +189,19 @@ fn what_is_no_manifest_is_told_in_words() {
     for (bytes, expected) in [
         (&b""[..], "the manifest `m.csv` is empty"),
         (b"\xEF\xBB\xBF\r\n \n\n", "the manifest `m.csv` is empty"),
-        (
-            b"\xFF\xD8\xFF\xE0\0\x10JFIF\0",
-            "`m.csv` is no manifest: it looks like a JPEG picture",
-        ),
-        (
-            b"\x89PNG\r\n\x1a\n",
-            "`m.csv` is no manifest: it looks like a PNG picture",
-        ),
-        (
-            b"PK\x03\x04\x14\0",
-            "it looks like a spreadsheet (xlsx, ods) or ZIP archive",
-        ),
-        (
-            b"\0\0\0\x1cftypheic",
-            "it looks like a HEIC or AVIF picture or a film",
-        ),
+        (b"\xFF\xD8\xFF\xE0\0\x10JFIF\0", "`m.csv` is no manifest: it looks like a JPEG picture"),
+        (b"\x89PNG\r\n\x1a\n", "`m.csv` is no manifest: it looks like a PNG picture"),
+        (b"PK\x03\x04\x14\0", "it looks like a spreadsheet (xlsx, ods) or ZIP archive"),
+        (b"\0\0\0\x1cftypheic", "it looks like a HEIC or AVIF picture or a film"),
         (b"\n<!DOCTYPE html>", "it looks like an HTML page"),
         (b" [ {\"img\":1}]", "it looks like a JSON list"),
         (b"\x7fELF\x02\x01", "it looks like binary data"),
         (b"img\0,x\n", "it looks like binary data"),
-        (
-            b"\xFF\xFEi\0m\0g\0",
-            "line 1 of the manifest `m.csv` is UTF-16, not UTF-8",
-        ),
+        (b"\xFF\xFEi\0m\0g\0", "line 1 of the manifest `m.csv` is UTF-16, not UTF-8"),
         (b"\0i\0m\0g\0\n", "is UTF-16, not UTF-8"),
-        (
-            b"foto;note\na;b\n",
-            "found `foto`, `note`, need one of `img`, `image`, `url`",
-        ),
-        (
-            b"img,x,IMG\n",
-            "line 1 of the manifest `m.csv` has two columns `img`",
-        ),
-        (
-            b"img\na\n\"b\nc\n",
-            "the quote opened on line 3 of the manifest `m.csv` is never closed",
-        ),
+        (b"foto;note\na;b\n", "found `foto`, `note`, need one of `img`, `image`, `url`"),
+        (b"img,x,IMG\n", "line 1 of the manifest `m.csv` has two columns `img`"),
+        (b"img\na\n\"b\nc\n", "the quote opened on line 3 of the manifest `m.csv` is never closed"),
         (
             b"{\"img\":\"a\"\n",
             "line 1 of the manifest `m.csv` is no JSON object: the object is not",
@@ -314,65 +233,32 @@ fn a_dash_is_standard_input() {
 fn files_that_cannot_be_opened_say_why() {
     let folder = tempfile::tempdir().unwrap();
     let open = |path| Manifest::open(&Input::File(path), options()).err().unwrap();
-    assert!(matches!(
-        open(folder.path().to_owned()),
-        ManifestError::Folder { .. }
-    ));
-    assert!(matches!(
-        open(folder.path().join("none.csv")),
-        ManifestError::Open { .. }
-    ));
+    assert!(matches!(open(folder.path().to_owned()), ManifestError::Folder { .. }));
+    assert!(matches!(open(folder.path().join("none.csv")), ManifestError::Open { .. }));
 }
 
 #[test]
 fn size_limits_fail_the_row_and_the_next_one_is_read() {
-    let limits = ReadOptions {
-        max_field_bytes: 2000,
-        max_row_bytes: 3000,
-        ..options()
-    };
+    let limits = ReadOptions { max_field_bytes: 2000, max_row_bytes: 3000, ..options() };
     let field = "x".repeat(2001);
     let half = "x".repeat(1800);
     let text =
         format!("img,note\na.jpg,{field}\nb.jpg,\"{half}\n{field}\"\n{half},{half}\nc.jpg,d\n");
-    let rows: Vec<Row> = open_with(text, None, limits.clone())
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
-    assert_eq!(
-        complaint(&rows[0]),
-        "line 2, column `note`: is larger than 2000 bytes"
-    );
-    assert_eq!(
-        complaint(&rows[1]),
-        "line 3, column `note`: is larger than 2000 bytes"
-    );
-    assert_eq!(
-        complaint(&rows[2]),
-        "line 5: the row is larger than 3000 bytes"
-    );
+    let rows: Vec<Row> =
+        open_with(text, None, limits.clone()).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(complaint(&rows[0]), "line 2, column `note`: is larger than 2000 bytes");
+    assert_eq!(complaint(&rows[1]), "line 3, column `note`: is larger than 2000 bytes");
+    assert_eq!(complaint(&rows[2]), "line 5: the row is larger than 3000 bytes");
     assert_eq!((item(&rows[3]).text.as_str(), rows[3].line), ("c.jpg", 6));
-    assert!(
-        rows.iter()
-            .all(|row| row.cells.iter().all(|cell| cell.len() <= 1024))
-    );
+    assert!(rows.iter().all(|row| row.cells.iter().all(|cell| cell.len() <= 1024)));
 
     let json = format!(
         "{{\"img\":\"a.jpg\",\"note\":1}}\n{{\"img\":\"b\",\"note\":\"{field}\"}}\n\
          {{\"img\":\"{half}\",\"note\":\"{half}\"}}\n{{\"img\":\"c.jpg\"}}\n"
     );
-    let rows: Vec<Row> = open_with(json, None, limits)
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
-    assert_eq!(
-        complaint(&rows[1]),
-        "line 2, column `note`: is larger than 2000 bytes"
-    );
-    assert_eq!(
-        complaint(&rows[2]),
-        "line 3: the row is larger than 3000 bytes"
-    );
+    let rows: Vec<Row> = open_with(json, None, limits).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(complaint(&rows[1]), "line 2, column `note`: is larger than 2000 bytes");
+    assert_eq!(complaint(&rows[2]), "line 3: the row is larger than 3000 bytes");
     assert_eq!(rows[3].cells, ["c.jpg", ""]);
 }
 
@@ -380,11 +266,7 @@ fn size_limits_fail_the_row_and_the_next_one_is_read() {
 fn endless_input_is_given_up() {
     for (start, line) in [("img,note\na.jpg,\n\"b.jpg", 3), ("img\n\nno end", 3)] {
         let input = Box::new(Cursor::new(start).chain(io::repeat(b'x')));
-        let limits = ReadOptions {
-            max_field_bytes: 1000,
-            max_row_bytes: 2000,
-            ..options()
-        };
+        let limits = ReadOptions { max_field_bytes: 1000, max_row_bytes: 2000, ..options() };
         let manifest = Manifest::from_reader("-", None, input, limits).unwrap();
         let results: Vec<_> = manifest.collect();
         let error = results.into_iter().next_back().unwrap().unwrap_err();
@@ -403,10 +285,7 @@ fn a_read_error_ends_the_iteration() {
     let input = Box::new(Cursor::new("img\na.jpg\nb").chain(Broken));
     let mut manifest = Manifest::from_reader("m.csv", None, input, options()).unwrap();
     assert!(manifest.next().unwrap().is_ok());
-    assert!(matches!(
-        manifest.next(),
-        Some(Err(ManifestError::Read { line: 3, .. }))
-    ));
+    assert!(matches!(manifest.next(), Some(Err(ManifestError::Read { line: 3, .. }))));
     assert!(manifest.next().is_none());
     assert_eq!(manifest.fingerprint(), None);
 }
@@ -425,10 +304,7 @@ fn the_same_item_has_the_same_key() {
     assert_eq!(keys[5], keys[6]);
     assert_eq!((keys[7], keys[7]), (keys[8], ItemKey::of("id", &["7"])));
     assert_ne!(keys[8], keys[9]);
-    assert_eq!(
-        keys[0],
-        ItemKey::of("item", &["/data/job/a.jpg", "2", "v1.4"])
-    );
+    assert_eq!(keys[0], ItemKey::of("item", &["/data/job/a.jpg", "2", "v1.4"]));
 }
 
 #[test]
@@ -445,11 +321,8 @@ fn json_lines_read_like_a_table() {
         "\u{feff}\n{\"img\":\"a.jpg\",\"scale\":3,\"note\":\"x\"}\r\n\
          {\"note\":null,\"img\":\"b.jpg\"}",
     );
-    let essence = |rows: &[Row]| {
-        rows.iter()
-            .map(|row| (row.cells.clone(), row.key))
-            .collect::<Vec<_>>()
-    };
+    let essence =
+        |rows: &[Row]| rows.iter().map(|row| (row.cells.clone(), row.key)).collect::<Vec<_>>();
     assert_eq!(essence(&table), essence(&json));
     assert_eq!((json[0].line, json[1].line), (2, 3));
 }
@@ -471,10 +344,7 @@ fn bad_json_lines_fail_alone() {
     assert_eq!(rows[2].cells, ["hello", ""]);
     assert_eq!(rows[4].cells, ["[\"e.jpg\"]", "{}"]);
     let latin = b"{\"img\":\"a\"}\n{\"img\":\"\xFC.jpg\"}\n";
-    assert_eq!(
-        complaints(latin),
-        ["line 2: not UTF-8; save the manifest as UTF-8"]
-    );
+    assert_eq!(complaints(latin), ["line 2: not UTF-8; save the manifest as UTF-8"]);
 }
 
 #[test]
@@ -488,10 +358,7 @@ fn json_lines_are_known_by_name_or_first_character() {
     for name in ["a.jsonl", "a.NDJSON", "a.json", "a"] {
         assert_eq!(read(name, "{\"url\":\"x\"}").unwrap(), ["url"], "{name}");
     }
-    assert!(matches!(
-        read("b.jsonl", "img\nx"),
-        Err(ManifestError::NotJsonLines { .. })
-    ));
+    assert!(matches!(read("b.jsonl", "img\nx"), Err(ManifestError::NotJsonLines { .. })));
     assert_eq!(read("a.csv", "{x}.jpg").unwrap(), ["img"]);
 }
 
@@ -505,10 +372,7 @@ fn our_own_files_are_manifests() {
     let rows: Vec<_> = manifest.map(|row| row.unwrap()).collect();
     assert_eq!(rows[0].cells, ["=a.jpg", "-x"]);
     assert_eq!(item(&rows[0]).text, "=a.jpg");
-    assert_eq!(
-        complaint(&rows[1]),
-        "line 3: 7 cells where the header has 8"
-    );
+    assert_eq!(complaint(&rows[1]), "line 3: 7 cells where the header has 8");
     assert_eq!(rows[1].cells, ["b.jpg", "-5"]);
 
     let results = "img,status,output,media_url,request_id,attempts,submitted_at,completed_at,\
@@ -523,10 +387,7 @@ fn our_own_files_are_manifests() {
 fn cells_that_look_like_formulas_are_kept_but_understood() {
     let rows = rows("img,note,output\n'=a.jpg,'=1+1,'-out\n=a.jpg,,\n");
     assert_eq!(rows[0].cells, ["'=a.jpg", "'=1+1", "'-out"]);
-    assert_eq!(
-        (item(&rows[0]).text.as_str(), item(&rows[0]).stem.as_str()),
-        ("=a.jpg", "-out")
-    );
+    assert_eq!((item(&rows[0]).text.as_str(), item(&rows[0]).stem.as_str()), ("=a.jpg", "-out"));
     assert_eq!(rows[0].key, rows[1].key);
 }
 
@@ -534,10 +395,7 @@ fn cells_that_look_like_formulas_are_kept_but_understood() {
 fn the_fingerprint_is_that_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [
-        (
-            "a.csv",
-            "\u{feff}img,note\r\na.jpg,\"x\ny\"\r\n\n".repeat(5000),
-        ),
+        ("a.csv", "\u{feff}img,note\r\na.jpg,\"x\ny\"\r\n\n".repeat(5000)),
         ("b.jsonl", "{\"img\":\"a.jpg\"}\n".repeat(9000)),
     ] {
         let path = folder.path().join(name);
@@ -576,9 +434,7 @@ fn pipes_may_be_slow() {
 
 /// Writes a table with the `csv` crate, as `report` does.
 fn write_table(header: &[&str], rows: &[Vec<String>], delimiter: u8) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new()
-        .delimiter(delimiter)
-        .from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
     writer.write_record(header).unwrap();
     for row in rows {
         writer.write_record(row).unwrap();
@@ -670,10 +526,5 @@ fn a_million_rows() {
         buffer: Cursor::new(Vec::new()),
     });
     let manifest = Manifest::from_reader("m.csv", None, Box::new(input), options()).unwrap();
-    assert_eq!(
-        manifest
-            .filter(|row| row.as_ref().unwrap().item.is_ok())
-            .count(),
-        1_000_000
-    );
+    assert_eq!(manifest.filter(|row| row.as_ref().unwrap().item.is_ok()).count(), 1_000_000);
 }

@@ -199,9 +199,10 @@ impl Sheet {
 /// the same name.
 fn header(kind: SheetKind, columns: &[String]) -> Vec<String> {
     let taken = |name: &str| columns.iter().any(|column| column.trim().eq_ignore_ascii_case(name));
-    let own = kind.own_columns().iter().map(|name| {
-        if taken(name) { format!("restore_{name}") } else { (*name).to_owned() }
-    });
+    let own = kind
+        .own_columns()
+        .iter()
+        .map(|name| if taken(name) { format!("restore_{name}") } else { (*name).to_owned() });
     let theirs = columns.iter().map(|name| escape_formula(name).into_owned());
     theirs.chain(own).collect()
 }

@@ -19,9 +19,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, elapsed},
-    core::{
-        Budget, Endpoint, Failure, HaltCause, Item, ItemId, ItemState, Micros, RunEvent,
-    },
+    core::{Budget, Endpoint, Failure, HaltCause, Item, ItemId, ItemState, Micros, RunEvent},
     limit::{Grant, Pacer},
 };
 
@@ -298,9 +296,9 @@ impl Board {
             _ => {}
         }
         if let Some(failure) = retrying {
-            let after = item.not_before.map_or(self.rules.cadence.interval, |at| {
-                elapsed(self.clock.now(), at)
-            });
+            let after = item
+                .not_before
+                .map_or(self.rules.cadence.interval, |at| elapsed(self.clock.now(), at));
             self.told.push(RunEvent::WillRetry { item: item.id, code: failure.code, after });
         }
     }
@@ -441,7 +439,8 @@ impl Board {
     fn watch_outage(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
         let now = self.clock.instant();
         let limit = self.rules.outage_limit;
-        if let Some((lasted, failure)) = self.breaker.outage(now).filter(|(lasted, _)| *lasted >= limit)
+        if let Some((lasted, failure)) =
+            self.breaker.outage(now).filter(|(lasted, _)| *lasted >= limit)
             && !matches!(self.mode, Mode::Halted { polling: false, .. } | Mode::Draining)
         {
             let failure = failure.clone();

@@ -119,7 +119,11 @@ impl Breaker {
 
     /// A poll was answered, or could not be: an outage is one even when nothing is
     /// left to submit.
-    pub(super) fn polled(&mut self, answered: Result<(), Failure>, now: Instant) -> Option<Duration> {
+    pub(super) fn polled(
+        &mut self,
+        answered: Result<(), Failure>,
+        now: Instant,
+    ) -> Option<Duration> {
         match answered {
             Ok(()) if self.state == State::Closed && self.doubts == 0 => {
                 self.last = None;

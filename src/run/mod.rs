@@ -43,6 +43,6 @@ pub use coordinator::{Outcome, Parts, RunError, run};
 pub use intake::{IntakeError, IntakeNotice, IntakePlan, edition_content, start as start_intake};
 pub use recorder::{Recorder, RecorderError, RecorderHandle, RecorderReporter};
 pub use settings::RunSettings;
-pub use worker::probe;
 pub(crate) use shutdown::die_of;
 pub use shutdown::{StopLevel, Stops};
+pub use worker::probe;

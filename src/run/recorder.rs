@@ -179,8 +179,11 @@ async fn rewrite(
 
 fn append(sheet: &mut Sheet, page: &[SettledRow], filter: RowFilter) -> Result<(), RecorderError> {
     let wanted = |state: ItemState| filter.wants(state);
-    let rows: Vec<_> =
-        page.iter().filter(|row| wanted(row.row.item.state)).map(|row| sheet_row(&row.row)).collect();
+    let rows: Vec<_> = page
+        .iter()
+        .filter(|row| wanted(row.row.item.state))
+        .map(|row| sheet_row(&row.row))
+        .collect();
     sheet.append(rows).map_err(|source| failed(sheet, source))
 }
 

@@ -55,11 +55,17 @@ pub(super) struct StepReport {
 pub(super) enum Finished {
     Step(Box<StepReport>),
     /// The step panicked; the ledger has the item as it was before the panic.
-    Panicked { step: Step, item: ItemId },
+    Panicked {
+        step: Step,
+        item: ItemId,
+    },
     /// The ledger cannot go on.
     Ledger(LedgerError),
     /// Items that may be worked on.
-    Loaded { items: Vec<Item>, complete: bool },
+    Loaded {
+        items: Vec<Item>,
+        complete: bool,
+    },
     /// A probe came back; `Err` when the service gave no sane answer.
     Probed(Result<(), Failure>),
     /// A probe was refused: the key is wrong.

@@ -7,10 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{
-    settings::RunSettings,
-    step::Signal,
-};
+use super::{settings::RunSettings, step::Signal};
 use crate::{
     api::{StatusOutcome, SubmitOutcome},
     clock::elapsed,
@@ -47,10 +44,9 @@ pub(super) fn submitted(outcome: SubmitOutcome) -> Verdict {
         SubmitOutcome::Accepted { request_id, polling_url } => {
             Verdict::new(ItemEvent::Accepted { request_id, polling_url }, Signal::Sane)
         }
-        SubmitOutcome::NotSent(failure) => Verdict::new(
-            not_accepted(&failure),
-            Signal::Down { failure, retry_after: None },
-        ),
+        SubmitOutcome::NotSent(failure) => {
+            Verdict::new(not_accepted(&failure), Signal::Down { failure, retry_after: None })
+        }
         SubmitOutcome::Unavailable { failure, retry_after } => {
             Verdict::new(not_accepted(&failure), Signal::Down { failure, retry_after })
         }
@@ -129,9 +125,7 @@ fn service_error(item: &Item, failure: Failure, rules: &RunSettings, now: Timest
             signal: Signal::Sane,
             retrying: Some(failure),
         },
-        RetryDecision::GiveUp => {
-            Verdict::new(ItemEvent::ServiceErrorAgain(failure), Signal::Sane)
-        }
+        RetryDecision::GiveUp => Verdict::new(ItemEvent::ServiceErrorAgain(failure), Signal::Sane),
     }
 }
 

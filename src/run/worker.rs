@@ -121,8 +121,10 @@ impl Workers {
     async fn poll(&self, item: Item) -> StepResult {
         let outcome = match &item.request {
             Some(request) => {
-                let known =
-                    Known { request_id: request.id.clone(), polling_url: request.polling_url.clone() };
+                let known = Known {
+                    request_id: request.id.clone(),
+                    polling_url: request.polling_url.clone(),
+                };
                 self.api.status(&known).await
             }
             // No state machine path leads here; the item must not be lost over it.

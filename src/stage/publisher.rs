@@ -119,7 +119,10 @@ mod tests {
     fn paths_below_the_folder_get_an_encoded_url() {
         let base = PublicBase::parse("scans=https://x.org/p/", Path::new("/data")).unwrap();
         let url = |path: &str| base.url_of(Path::new(path)).map(String::from);
-        assert_eq!(url("/data/scans/a b/ü#1.jpg").as_deref(), Some("https://x.org/p/a%20b/%C3%BC%231.jpg"));
+        assert_eq!(
+            url("/data/scans/a b/ü#1.jpg").as_deref(),
+            Some("https://x.org/p/a%20b/%C3%BC%231.jpg")
+        );
         assert_eq!(url("/data/scans/../scans/a.jpg").as_deref(), Some("https://x.org/p/a.jpg"));
         assert_eq!(url("/data/scans/../secret.jpg"), None);
         assert_eq!(url("/data/scans2/a.jpg"), None);

@@ -6,9 +6,10 @@
 //!
 //! Used by the tests of `fetch`, `api` and `gateway`, and by whole-program tests.
 
+mod reply;
+
 use std::{
     collections::{HashMap, VecDeque},
-    fmt::Write as _,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,145 +18,15 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
-    sync::{Notify, watch},
+    sync::watch,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use reply::Delivery;
+pub use reply::Reply;
+
 /// Largest request that is read, head and body each, in bytes.
 const REQUEST_LIMIT: u64 = 16 << 20;
-
-/// How an answer leaves.
-#[derive(Debug, Clone)]
-enum Delivery {
-    Whole,
-    CutAfter(usize),
-    StallAfter(usize),
-    Drip { step: usize, next: Arc<Notify> },
-    Endless { limit: u64 },
-    Close,
-    Hang,
-}
-
-/// One answer of a [`ScriptedServer`].
-#[derive(Debug, Clone)]
-pub struct Reply {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-    delivery: Delivery,
-}
-
-impl Reply {
-    /// Answers with `status` and an empty body.
-    #[must_use]
-    pub fn status(status: u16) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: Vec::new(),
-            delivery: Delivery::Whole,
-        }
-    }
-
-    /// Answers 200 with `body`.
-    #[must_use]
-    pub fn ok(body: impl Into<Vec<u8>>) -> Self {
-        Self::status(200).body(body)
-    }
-
-    /// Answers with `status` and a JSON body.
-    #[must_use]
-    pub fn json(status: u16, body: &str) -> Self {
-        Self::status(status)
-            .header("Content-Type", "application/json")
-            .body(body)
-    }
-
-    /// Answers 302 with `location`.
-    #[must_use]
-    pub fn redirect(location: impl Into<String>) -> Self {
-        Self::status(302).header("Location", location)
-    }
-
-    /// Reads the request and closes the connection without an answer.
-    #[must_use]
-    pub fn close() -> Self {
-        Self {
-            delivery: Delivery::Close,
-            ..Self::status(200)
-        }
-    }
-
-    /// Reads the request and never answers.
-    #[must_use]
-    pub fn hang() -> Self {
-        Self {
-            delivery: Delivery::Hang,
-            ..Self::status(200)
-        }
-    }
-
-    /// Answers 200 with a body that announces no length; it ends by itself after
-    /// `limit` bytes, so that a client without a limit cannot hold a test up.
-    #[must_use]
-    pub fn endless(limit: u64) -> Self {
-        Self {
-            delivery: Delivery::Endless { limit },
-            ..Self::status(200)
-        }
-    }
-
-    /// Adds a header. A `Content-Length` given here replaces the true one.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.push((name.to_owned(), value.into()));
-        self
-    }
-
-    /// Sets the body.
-    #[must_use]
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
-        self
-    }
-
-    /// Announces the whole body, sends `bytes` of it and closes the connection.
-    #[must_use]
-    pub fn cut_after(mut self, bytes: usize) -> Self {
-        self.delivery = Delivery::CutAfter(bytes);
-        self
-    }
-
-    /// Announces the whole body, sends `bytes` of it and then nothing more.
-    #[must_use]
-    pub fn stall_after(mut self, bytes: usize) -> Self {
-        self.delivery = Delivery::StallAfter(bytes);
-        self
-    }
-
-    /// Sends `step` bytes of the body each time that `next` is notified.
-    #[must_use]
-    pub fn drip(mut self, step: usize, next: Arc<Notify>) -> Self {
-        self.delivery = Delivery::Drip { step, next };
-        self
-    }
-
-    fn head(&self) -> String {
-        let mut head = format!("HTTP/1.1 {} Scripted\r\nConnection: close\r\n", self.status);
-        for (name, value) in &self.headers {
-            let _ = write!(head, "{name}: {value}\r\n");
-        }
-        let endless = matches!(self.delivery, Delivery::Endless { .. });
-        let named = self
-            .headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-        if !endless && !named {
-            let _ = write!(head, "Content-Length: {}\r\n", self.body.len());
-        }
-        head + "\r\n"
-    }
-}
 
 /// A request as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,10 +45,7 @@ impl RecordedRequest {
     /// Returns the first header of this name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self
-            .headers
-            .iter()
-            .find(|(found, _)| found.eq_ignore_ascii_case(name))?;
+        let found = self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name))?;
         Some(&found.1)
     }
 
@@ -207,11 +75,8 @@ impl Script {
         let route = format!("{} {}", request.method, request.path());
         self.requests.push(request);
         if let Some(replies) = self.by_route.get_mut(&route) {
-            let reply = if replies.len() > 1 {
-                replies.pop_front()
-            } else {
-                replies.front().cloned()
-            };
+            let reply =
+                if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() };
             return reply.unwrap_or_else(Reply::close);
         }
         let unscripted = || Reply::status(500).body(format!("`{route}` is not in the script"));
@@ -257,17 +122,11 @@ impl ScriptedServer {
     ///
     /// When no port can be opened.
     pub async fn start_at(address: IpAddr, replies: Vec<Reply>) -> Self {
-        let listener = TcpListener::bind((address, 0))
-            .await
-            .expect("a loopback port can be opened");
-        let address = listener
-            .local_addr()
-            .expect("a listening socket has an address");
+        let listener =
+            TcpListener::bind((address, 0)).await.expect("a loopback port can be opened");
+        let address = listener.local_addr().expect("a listening socket has an address");
         let shared = Arc::new(Shared {
-            script: Mutex::new(Script {
-                in_order: replies.into(),
-                ..Script::default()
-            }),
+            script: Mutex::new(Script { in_order: replies.into(), ..Script::default() }),
             received: watch::Sender::new(0),
             stop: CancellationToken::new(),
         });
@@ -286,12 +145,7 @@ impl ScriptedServer {
 
     /// Does the same as [`on`](Self::on) later, while the server is in use.
     pub fn add(&self, route: &str, reply: Reply) {
-        self.shared
-            .script()
-            .by_route
-            .entry(route.to_owned())
-            .or_default()
-            .push_back(reply);
+        self.shared.script().by_route.entry(route.to_owned()).or_default().push_back(reply);
     }
 
     /// Returns where the server listens.
@@ -362,25 +216,16 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<RecordedR
     let (Some(method), Some(target)) = (parts.next(), parts.next()) else {
         return Err(io::ErrorKind::InvalidData.into());
     };
-    let mut request = RecordedRequest {
-        method,
-        target,
-        headers: Vec::new(),
-        body: Vec::new(),
-    };
+    let mut request = RecordedRequest { method, target, headers: Vec::new(), body: Vec::new() };
     loop {
         line.clear();
         stream.read_line(&mut line).await?;
         let Some((name, value)) = line.trim_end().split_once(':') else {
             break;
         };
-        request
-            .headers
-            .push((name.to_owned(), value.trim().to_owned()));
+        request.headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let length = request
-        .header("content-length")
-        .and_then(|length| length.parse().ok());
+    let length = request.header("content-length").and_then(|length| length.parse().ok());
     stream.set_limit(REQUEST_LIMIT);
     request.body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut request.body).await?;
@@ -432,6 +277,8 @@ async fn until_closed(stream: &mut BufReader<TcpStream>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::Notify;
+
     use super::*;
 
     async fn exchange(server: &ScriptedServer, request: &str) -> String {
@@ -453,18 +300,11 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
         assert!(answer.ends_with("Content-Length: 2\r\n\r\n{}"), "{answer}");
         assert_eq!(exchange(&server, "GET / HTTP/1.1\r\n\r\n").await, "");
-        assert!(
-            exchange(&server, "GET /x HTTP/1.1\r\n\r\n")
-                .await
-                .starts_with("HTTP/1.1 500 ")
-        );
+        assert!(exchange(&server, "GET /x HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 500 "));
 
         let requests = server.requests();
         assert_eq!(requests.len(), 3);
-        assert_eq!(
-            (requests[0].target.as_str(), requests[0].path()),
-            ("/a?b=%2F", "/a")
-        );
+        assert_eq!((requests[0].target.as_str(), requests[0].path()), ("/a?b=%2F", "/a"));
         assert_eq!(requests[0].header("x-test"), Some("1"));
         assert_eq!(requests[0].text(), "abc");
     }
@@ -479,11 +319,7 @@ mod tests {
         assert!(exchange(&server, get).await.contains(" 404 "));
         assert!(exchange(&server, get).await.ends_with("there"));
         assert!(exchange(&server, get).await.ends_with("there"));
-        assert!(
-            exchange(&server, "POST /a HTTP/1.1\r\n\r\n")
-                .await
-                .contains(" 418 ")
-        );
+        assert!(exchange(&server, "POST /a HTTP/1.1\r\n\r\n").await.contains(" 418 "));
     }
 
     #[tokio::test]

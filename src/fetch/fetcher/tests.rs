@@ -15,22 +15,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self::with(&ClientSettings {
-            allow_private: true,
-            ..ClientSettings::default()
-        })
+        Self::with(&ClientSettings { allow_private: true, ..ClientSettings::default() })
     }
 
     fn with(settings: &ClientSettings) -> Self {
         let job = tempfile::tempdir().unwrap();
-        let download = GetLimits {
-            max_bytes: 100_000,
-            ..GetLimits::default()
-        };
-        let limits = FetchLimits {
-            download,
-            max_pixels: 10_000,
-        };
+        let download = GetLimits { max_bytes: 100_000, ..GetLimits::default() };
+        let limits = FetchLimits { download, max_pixels: 10_000 };
         let client = GuardedClient::new(settings).unwrap();
         let fetcher = HttpFetcher::new(client, job.path().join("images"), limits);
         Self { job, fetcher }
@@ -39,9 +30,7 @@ impl Bench {
     /// Delivers one reply as `a/b`.
     async fn deliver(&self, reply: Reply) -> Result<Artifact, FetchError> {
         let server = ScriptedServer::start(vec![reply]).await;
-        self.fetcher
-            .deliver(&server.url("/o.bin?sig=SECRET"), "a/b")
-            .await
+        self.fetcher.deliver(&server.url("/o.bin?sig=SECRET"), "a/b").await
     }
 
     /// Files below the images folder.
@@ -51,9 +40,7 @@ impl Bench {
                 return 0;
             };
             let paths = entries.map(|entry| entry.unwrap().path());
-            paths
-                .map(|path| if path.is_dir() { count(&path) } else { 1 })
-                .sum()
+            paths.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
         }
         count(&self.job.path().join("images"))
     }
@@ -61,9 +48,7 @@ impl Bench {
 
 fn picture(width: u32, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    DynamicImage::new_rgb8(width, 10)
-        .write_to(&mut bytes, format)
-        .unwrap();
+    DynamicImage::new_rgb8(width, 10).write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
@@ -74,11 +59,7 @@ async fn a_picture_is_delivered_with_its_facts() {
     // The name and the type both lie; the content decides.
     let reply = Reply::ok(bytes.clone()).header("Content-Type", "image/png");
     let server = ScriptedServer::start(vec![reply]).await;
-    let artifact = bench
-        .fetcher
-        .deliver(&server.url("/o.png?sig=1"), "1923/a")
-        .await
-        .unwrap();
+    let artifact = bench.fetcher.deliver(&server.url("/o.png?sig=1"), "1923/a").await.unwrap();
     assert_eq!(
         artifact,
         Artifact {
@@ -90,19 +71,14 @@ async fn a_picture_is_delivered_with_its_facts() {
             blake3: blake3::hash(&bytes).into(),
         }
     );
-    assert_eq!(
-        std::fs::read(bench.job.path().join(&artifact.path)).unwrap(),
-        bytes
-    );
+    assert_eq!(std::fs::read(bench.job.path().join(&artifact.path)).unwrap(), bytes);
 }
 
 #[tokio::test]
 async fn delivering_again_after_a_crash_gives_the_same_artifact() {
     let bench = Bench::new();
     let bytes = picture(20, ImageFormat::Png);
-    let server = ScriptedServer::start(Vec::new())
-        .await
-        .on("GET /o", Reply::ok(bytes));
+    let server = ScriptedServer::start(Vec::new()).await.on("GET /o", Reply::ok(bytes));
     let first = bench.fetcher.deliver(&server.url("/o"), "a").await.unwrap();
     let again = bench.fetcher.deliver(&server.url("/o"), "a").await.unwrap();
     assert_eq!(first, again);
@@ -115,15 +91,9 @@ async fn a_file_of_someone_else_is_stepped_around() {
     let images = bench.job.path().join("images/a");
     std::fs::create_dir_all(&images).unwrap();
     std::fs::write(images.join("b.png"), "theirs").unwrap();
-    let artifact = bench
-        .deliver(Reply::ok(picture(20, ImageFormat::Png)))
-        .await
-        .unwrap();
+    let artifact = bench.deliver(Reply::ok(picture(20, ImageFormat::Png))).await.unwrap();
     assert_eq!(artifact.path, "images/a/b~2.png");
-    assert_eq!(
-        std::fs::read_to_string(images.join("b.png")).unwrap(),
-        "theirs"
-    );
+    assert_eq!(std::fs::read_to_string(images.join("b.png")).unwrap(), "theirs");
 }
 
 /// What an answer leads to: kind of error, code, class. Nothing is left behind.
@@ -147,11 +117,7 @@ async fn each_status_has_its_consequence() {
     for (statuses, kind, class) in [
         (&[400, 401, 403, 404, 410][..], "expired", Class::Transient),
         (&[429, 503], "retry", Class::Throttled),
-        (
-            &[204, 206, 408, 425, 500, 502, 504],
-            "retry",
-            Class::Transient,
-        ),
+        (&[204, 206, 408, 425, 500, 502, 504], "retry", Class::Transient),
         (&[304, 402, 406, 418, 451], "permanent", Class::Permanent),
     ] {
         for &status in statuses {
@@ -169,14 +135,8 @@ async fn a_broken_answer_is_tried_again() {
     for (reply, code) in [
         (Reply::close(), Code::MediaUnavailable),
         (Reply::ok(png.clone()).cut_after(40), Code::MediaUnavailable),
-        (
-            Reply::ok(png.clone()).header("Content-Length", "9999"),
-            Code::MediaUnavailable,
-        ),
-        (
-            Reply::ok(png.clone()).header("Content-Length", "40"),
-            Code::MediaInvalid,
-        ),
+        (Reply::ok(png.clone()).header("Content-Length", "9999"), Code::MediaUnavailable),
+        (Reply::ok(png.clone()).header("Content-Length", "40"), Code::MediaInvalid),
         (Reply::ok(png[..40].to_vec()), Code::MediaInvalid),
         (Reply::ok(""), Code::MediaInvalid),
         (html, Code::MediaInvalid),
@@ -192,21 +152,12 @@ async fn what_will_not_change_is_given_up() {
     use FailureCode as Code;
     let png = picture(20, ImageFormat::Png);
     for (reply, code) in [
-        (
-            Reply::ok([&b"BM"[..], &[0xff; 200]].concat()),
-            Code::MediaInvalid,
-        ),
-        (
-            Reply::ok(picture(1001, ImageFormat::Png)),
-            Code::MediaTooLarge,
-        ),
+        (Reply::ok([&b"BM"[..], &[0xff; 200]].concat()), Code::MediaInvalid),
+        (Reply::ok(picture(1001, ImageFormat::Png)), Code::MediaTooLarge),
         (Reply::endless(1 << 20), Code::MediaTooLarge),
         (Reply::redirect("file:///etc/passwd"), Code::MediaBlocked),
         (Reply::status(302), Code::MediaUnavailable),
-        (
-            Reply::ok(png).header("Content-Encoding", "br"),
-            Code::MediaUnavailable,
-        ),
+        (Reply::ok(png).header("Content-Encoding", "br"), Code::MediaUnavailable),
     ] {
         let label = format!("{reply:.100?}");
         let expected = ("permanent", code, FailureClass::Permanent);
@@ -218,17 +169,8 @@ async fn what_will_not_change_is_given_up() {
 async fn status_and_pause_are_passed_on() {
     let reply = Reply::status(429).header("Retry-After", "12");
     let error = Bench::new().deliver(reply).await.unwrap_err();
-    let FetchError::Retry {
-        failure,
-        retry_after,
-    } = error
-    else {
-        panic!("{error}")
-    };
-    assert_eq!(
-        (failure.http_status, retry_after),
-        (Some(429), Some(Duration::from_secs(12)))
-    );
+    let FetchError::Retry { failure, retry_after } = error else { panic!("{error}") };
+    assert_eq!((failure.http_status, retry_after), (Some(429), Some(Duration::from_secs(12))));
 }
 
 #[tokio::test]
@@ -243,11 +185,7 @@ async fn a_private_address_is_blocked_for_good() {
 #[tokio::test]
 async fn an_unsafe_name_fails_only_itself() {
     let bench = Bench::new();
-    let error = bench
-        .fetcher
-        .deliver("http://127.0.0.1/", "../a")
-        .await
-        .unwrap_err();
+    let error = bench.fetcher.deliver("http://127.0.0.1/", "../a").await.unwrap_err();
     assert!(
         matches!(&error, FetchError::Permanent(failure) if failure.code == FailureCode::NotWritable)
     );
@@ -258,10 +196,7 @@ async fn an_unsafe_name_fails_only_itself() {
 async fn a_folder_that_takes_no_files_stops_the_job() {
     let bench = Bench::new();
     std::fs::write(bench.job.path().join("images"), "").unwrap();
-    let error = bench
-        .deliver(Reply::ok(picture(20, ImageFormat::Png)))
-        .await
-        .unwrap_err();
+    let error = bench.deliver(Reply::ok(picture(20, ImageFormat::Png))).await.unwrap_err();
     assert!(
         matches!(&error, FetchError::Output(failure) if failure.code == FailureCode::NotWritable),
         "{error}"
@@ -291,18 +226,10 @@ async fn many_deliveries_at_once_each_get_their_file() {
     let server = ScriptedServer::start(Vec::new()).await;
     let mut wanted = Vec::new();
     for number in 1..=20 {
-        server.add(
-            &format!("GET /{number}"),
-            Reply::ok(picture(number, ImageFormat::Png)),
-        );
-        wanted.push((
-            server.url(&format!("/{number}")),
-            format!("same/folder/{number}"),
-        ));
+        server.add(&format!("GET /{number}"), Reply::ok(picture(number, ImageFormat::Png)));
+        wanted.push((server.url(&format!("/{number}")), format!("same/folder/{number}")));
     }
-    let deliveries = wanted
-        .iter()
-        .map(|(url, stem)| bench.fetcher.deliver(url, stem));
+    let deliveries = wanted.iter().map(|(url, stem)| bench.fetcher.deliver(url, stem));
     let artifacts = futures::future::try_join_all(deliveries).await.unwrap();
     let widths: Vec<u32> = artifacts.iter().map(|artifact| artifact.width).collect();
     assert_eq!(widths, (1..=20).collect::<Vec<_>>());

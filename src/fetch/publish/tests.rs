@@ -8,11 +8,7 @@ fn folder() -> tempfile::TempDir {
 
 fn publish(root: &Path, stem: &str, content: &str) -> Result<String, PublishError> {
     let draft = Draft::open(root, stem)?;
-    draft
-        .handle()
-        .unwrap()
-        .write_all(content.as_bytes())
-        .unwrap();
+    draft.handle().unwrap().write_all(content.as_bytes()).unwrap();
     draft.publish("png", &blake3::hash(content.as_bytes()))
 }
 
@@ -26,12 +22,7 @@ fn files(root: &Path) -> Vec<(String, String)> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let name = path
-                    .strip_prefix(root)
-                    .unwrap()
-                    .to_str()
-                    .unwrap()
-                    .to_owned();
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
                 found.push((name, fs::read_to_string(path).unwrap()));
             }
         }
@@ -48,15 +39,9 @@ fn pair(name: &str, content: &str) -> (String, String) {
 fn a_file_appears_under_its_name_with_its_folders() {
     let dir = folder();
     let root = dir.path().join("photos.restored/images");
-    assert_eq!(
-        publish(&root, "1923/summer/a", "A").unwrap(),
-        "1923/summer/a.png"
-    );
+    assert_eq!(publish(&root, "1923/summer/a", "A").unwrap(), "1923/summer/a.png");
     assert_eq!(publish(&root, "b", "B").unwrap(), "b.png");
-    assert_eq!(
-        files(&root),
-        [pair("1923/summer/a.png", "A"), pair("b.png", "B")]
-    );
+    assert_eq!(files(&root), [pair("1923/summer/a.png", "A"), pair("b.png", "B")]);
 }
 
 #[cfg(unix)]
@@ -81,11 +66,7 @@ fn the_same_content_is_ours_already_and_other_content_is_never_replaced() {
     assert_eq!(publish(dir.path(), "a", "other").unwrap(), "a~2.png");
     assert_eq!(
         files(dir.path()),
-        [
-            pair("a.png", "first"),
-            pair("a~2.png", "other"),
-            pair("a~3.png", "third")
-        ]
+        [pair("a.png", "first"), pair("a~2.png", "other"), pair("a~3.png", "third")]
     );
 }
 
@@ -164,11 +145,9 @@ fn a_file_in_the_place_of_a_folder_is_the_folder_s_fault() {
     let dir = folder();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    for (root, stem) in [
-        (file.clone(), "a"),
-        (file.join("images"), "a"),
-        (dir.path().to_owned(), "file/a"),
-    ] {
+    for (root, stem) in
+        [(file.clone(), "a"), (file.join("images"), "a"), (dir.path().to_owned(), "file/a")]
+    {
         let error = publish(&root, stem, "x").unwrap_err();
         assert!(!error.is_about_the_name(), "{error}");
     }
@@ -187,18 +166,12 @@ fn sweeping_removes_our_leftovers_and_nothing_else() {
     let dir = folder();
     let inner = dir.path().join("a/b");
     fs::create_dir_all(&inner).unwrap();
-    for leftover in [
-        dir.path().join(".restore-batch-x1.part"),
-        inner.join(".restore-batch-x2.part"),
-    ] {
+    for leftover in
+        [dir.path().join(".restore-batch-x1.part"), inner.join(".restore-batch-x2.part")]
+    {
         fs::write(leftover, "").unwrap();
     }
-    for kept in [
-        "a.png",
-        ".restore-batch",
-        ".restore-batch-note.txt",
-        "x.part",
-    ] {
+    for kept in ["a.png", ".restore-batch", ".restore-batch-note.txt", "x.part"] {
         fs::write(inner.join(kept), "").unwrap();
     }
     fs::create_dir(dir.path().join(".restore-batch-folder.part")).unwrap();

@@ -21,9 +21,7 @@ fn picture(format: ImageFormat) -> Vec<u8> {
         image::Rgb([hash.as_bytes()[0], hash.as_bytes()[1], hash.as_bytes()[2]])
     });
     let mut bytes = Cursor::new(Vec::new());
-    DynamicImage::from(pixels)
-        .write_to(&mut bytes, format)
-        .unwrap();
+    DynamicImage::from(pixels).write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
@@ -41,15 +39,7 @@ fn check_within(bytes: &[u8], max_pixels: u64) -> Result<Picture, Rejection> {
 fn whole_pictures_of_every_format_pass() {
     for (format, extension) in FORMATS {
         let found = check(&picture(format)).unwrap();
-        assert_eq!(
-            found,
-            Picture {
-                width: 40,
-                height: 30,
-                extension
-            },
-            "{format:?}"
-        );
+        assert_eq!(found, Picture { width: 40, height: 30, extension }, "{format:?}");
     }
 }
 
@@ -65,20 +55,10 @@ fn what_follows_the_end_of_a_picture_does_not_matter() {
 fn a_picture_cut_anywhere_is_found() {
     for (format, _) in FORMATS {
         let whole = picture(format);
-        let lengths = [
-            30,
-            whole.len() / 2,
-            whole.len() - 20,
-            whole.len() - 2,
-            whole.len() - 1,
-        ];
+        let lengths = [30, whole.len() / 2, whole.len() - 20, whole.len() - 2, whole.len() - 1];
         for length in lengths {
             let found = check(&whole[..length]);
-            assert!(
-                found.is_err(),
-                "{format:?} with {length} of {}: {found:?}",
-                whole.len()
-            );
+            assert!(found.is_err(), "{format:?} with {length} of {}: {found:?}", whole.len());
         }
     }
 }
@@ -88,10 +68,7 @@ fn a_cut_picture_is_called_incomplete() {
     for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
         let whole = picture(format);
         let found = check(&whole[..whole.len() - 1]);
-        assert!(
-            matches!(found, Err(Rejection::Incomplete(_))),
-            "{format:?}: {found:?}"
-        );
+        assert!(matches!(found, Err(Rejection::Incomplete(_))), "{format:?}: {found:?}");
     }
 }
 
@@ -115,17 +92,7 @@ fn the_pixel_limit_is_checked_before_anything_is_decoded() {
     let bytes = picture(ImageFormat::Png);
     check_within(&bytes, 1_200).unwrap();
     let found = check_within(&bytes, 1_199);
-    assert!(
-        matches!(
-            found,
-            Err(Rejection::TooLarge {
-                width: 40,
-                height: 30,
-                ..
-            })
-        ),
-        "{found:?}"
-    );
+    assert!(matches!(found, Err(Rejection::TooLarge { width: 40, height: 30, .. })), "{found:?}");
 }
 
 /// 67 bytes that claim to be 4 billion pixels wide and high.
@@ -139,10 +106,7 @@ fn a_bomb_is_refused_by_its_header() {
     bomb.extend(b"\0\0\0\x08IDAT\x78\x9c\x03\0\0\0\0\x01");
     let found = check_within(&bomb, 200_000_000);
     assert!(
-        matches!(
-            found,
-            Err(Rejection::TooLarge { .. } | Rejection::Undecodable(_))
-        ),
+        matches!(found, Err(Rejection::TooLarge { .. } | Rejection::Undecodable(_))),
         "{found:?}"
     );
 }
@@ -150,15 +114,11 @@ fn a_bomb_is_refused_by_its_header() {
 /// CRC-32 as PNG has it (annex D of the standard), bit by bit.
 fn crc(bytes: &[u8]) -> u32 {
     let step = |crc: u32| {
-        if crc & 1 == 1 {
-            (crc >> 1) ^ 0xedb8_8320
-        } else {
-            crc >> 1
-        }
+        if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 }
     };
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc))
-    })
+    !bytes
+        .iter()
+        .fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc)))
 }
 
 #[test]
@@ -171,19 +131,13 @@ fn an_error_page_is_quoted_without_its_secrets() {
         "the file is not a picture; it begins with `<!doctype html> <title>Access denied</title> <a href=https://h/a`"
     );
     let json = check(br#"{"error":"expired"}"#).unwrap_err().to_string();
-    assert!(
-        json.ends_with(r#"it begins with `{"error":"expired"}`"#),
-        "{json}"
-    );
+    assert!(json.ends_with(r#"it begins with `{"error":"expired"}`"#), "{json}");
 }
 
 #[test]
 fn other_content_is_named_not_quoted() {
     assert!(matches!(check(b""), Err(Rejection::NotAPicture(text)) if text.contains("empty")));
-    for binary in [
-        &b"\x7fELF\x02\x01\x01\0\0\0"[..],
-        b"\xfe\xff\0<\0h\0t\0m\0l",
-    ] {
+    for binary in [&b"\x7fELF\x02\x01\x01\0\0\0"[..], b"\xfe\xff\0<\0h\0t\0m\0l"] {
         let found = check(binary);
         assert!(
             matches!(&found, Err(Rejection::NotAPicture(text)) if !text.contains('`')),
