@@ -60,7 +60,7 @@ mod tests {
     fn hostile_values_are_cut_or_ignored() {
         let now = at("1994-11-06T08:49:30Z");
         assert_eq!(parse("99999999999999999999999", None, now), Some(LONGEST));
-        assert_eq!(parse("Fri, 31 Dec 9999 23:59:59 GMT", None, now), Some(LONGEST));
+        assert_eq!(parse("Thu, 06 Nov 9000 08:49:37 GMT", None, now), Some(LONGEST));
         for nonsense in ["", "-1", "1.5", "soon", "GMT", "Sun, 99 Nov 1994 08:49:37 GMT"] {
             assert_eq!(parse(nonsense, None, now), None, "{nonsense}");
         }

@@ -192,6 +192,9 @@ mod tests {
         assert_eq!(pacer.in_use(Endpoint::Poll), 0);
         assert_eq!(pacer.try_start(Endpoint::Submit), Grant::Go, "gates are separate");
         tokio::time::advance(pause).await;
+        // Half a minute has given the whole rate back, and a new rate starts empty.
+        assert!(matches!(pacer.try_start(Endpoint::Poll), Grant::NotBefore(_)));
+        tokio::time::advance(Duration::from_millis(101)).await;
         assert_eq!(pacer.try_start(Endpoint::Poll), Grant::Go);
     }
 

@@ -27,8 +27,9 @@ pub fn inspect(path: &Path, max_pixels: u64) -> Result<(), Failure> {
     if facts.len() == 0 {
         return Err(refuse("is empty".to_owned()));
     }
-    let reader = ImageReader::open(path)
-        .and_then(ImageReader::with_guessed_format)
+    // By content alone: a web page named `.jpg` is no picture.
+    let reader = fs::File::open(path)
+        .and_then(|file| ImageReader::new(io::BufReader::new(file)).with_guessed_format())
         .map_err(|error| refuse(describe(&error)))?;
     if reader.format().is_none() {
         return Err(refuse("is not a picture of a known format".to_owned()));
