@@ -2,7 +2,7 @@
 //!
 //! Four questions, cheapest first: is it a picture at all (by its first bytes, never by
 //! its name or content type), are its dimensions acceptable (by its header), is its end
-//! there ([`completeness`](super::completeness); decoders forgive a missing one), and
+//! there ([`completeness`]; decoders forgive a missing one), and
 //! can every pixel be decoded.
 
 use std::{

@@ -16,7 +16,7 @@ pub(super) enum Delivery {
     Hang,
 }
 
-/// One answer of a [`ScriptedServer`].
+/// One answer of a [`ScriptedServer`](super::ScriptedServer).
 #[derive(Debug, Clone)]
 pub struct Reply {
     status: u16,
