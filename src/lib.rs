@@ -34,14 +34,14 @@ pub mod run;
 pub mod report;
 
 // The self-hosted service.
-// pub mod engine;
+pub mod engine;
 
-// pub mod gateway;
+pub mod gateway;
 
 // What a person types and sees.
 pub mod config;
 
-// pub mod cli;
+pub mod cli;
 
 pub mod telemetry;
 

@@ -26,8 +26,7 @@ impl Context {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
         let user_dir = user_config_dir();
-        let raw =
-            RawConfig::load(local, user_dir.as_deref(), manifest_dir, environment, flags.0)?;
+        let raw = RawConfig::load(local, user_dir.as_deref(), manifest_dir, environment, flags.0)?;
         let settings = Settings::new(&raw)?;
         Ok(Self { raw, settings })
     }

@@ -1,6 +1,6 @@
 //! Errors that end the program, as a person reads them.
 
-use std::{io, path::PathBuf};
+use std::{error::Error as _, io, path::PathBuf};
 
 use miette::Diagnostic;
 
@@ -20,18 +20,22 @@ use crate::{
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum AppError {
     /// The manifest cannot be used.
-    #[error("{0}")]
+    #[error("{what}")]
     #[diagnostic(code(manifest))]
-    Manifest(
-        #[source]
-        #[diagnostic_source]
-        Box<ManifestTrouble>,
-    ),
+    Manifest {
+        /// What is wrong, with its causes.
+        what: String,
+        /// What to do about it.
+        #[help]
+        advice: &'static str,
+    },
     /// A setting cannot be used.
     #[error(transparent)]
     #[diagnostic(
         code(config),
-        help("correct it there; `restore-batch check --show` lists all settings and where they come from")
+        help(
+            "correct it there; `restore-batch check --show` lists all settings and where they come from"
+        )
     )]
     Config(#[from] ConfigError),
     /// `--public-base` cannot be used.
@@ -42,7 +46,9 @@ pub enum AppError {
     #[error("there is no API key; looked at {looked}")]
     #[diagnostic(
         code(config::key),
-        help("either put your key into ~/.pixazo/api-key (or PIXAZO_API_KEY), or restore on this machine with --local")
+        help(
+            "either put your key into ~/.pixazo/api-key (or PIXAZO_API_KEY), or restore on this machine with --local"
+        )
     )]
     NoKey {
         /// The places that were tried.
@@ -64,7 +70,9 @@ pub enum AppError {
     #[error("this job was begun with {begun}, and this run would use {now}")]
     #[diagnostic(
         code(config),
-        help("use another job folder with --out DIR, or repeat the command as it was begun; if only the address of the same service has changed, add --service-moved")
+        help(
+            "use another job folder with --out DIR, or repeat the command as it was begun; if only the address of the same service has changed, add --service-moved"
+        )
     )]
     OtherService {
         /// The service in the ledger.
@@ -90,7 +98,10 @@ pub enum AppError {
     },
     /// The state folder is on a network file system.
     #[error("the ledger would lie on a network file system ({kind}), where its locks are not safe: `{}`", path.display())]
-    #[diagnostic(code(ledger), help("keep it on a local disk with --state DIR; pictures may stay where they are"))]
+    #[diagnostic(
+        code(ledger),
+        help("keep it on a local disk with --state DIR; pictures may stay where they are")
+    )]
     NetworkFileSystem {
         /// The state folder.
         path: PathBuf,
@@ -103,11 +114,17 @@ pub enum AppError {
     Lock(#[from] LockError),
     /// The ledger cannot be used.
     #[error(transparent)]
-    #[diagnostic(code(ledger), help("nothing that was recorded is lost; check the disk, then run the same command again"))]
+    #[diagnostic(
+        code(ledger),
+        help("nothing that was recorded is lost; check the disk, then run the same command again")
+    )]
     Ledger(#[from] LedgerError),
     /// The service cannot be used at the start.
     #[error("the service at {base} cannot be used: {failure}")]
-    #[diagnostic(code(service), help("check the address and your connection with `restore-batch check`, then run again"))]
+    #[diagnostic(
+        code(service),
+        help("check the address and your connection with `restore-batch check`, then run again")
+    )]
     Service {
         /// The service root.
         base: String,
@@ -116,7 +133,10 @@ pub enum AppError {
     },
     /// The service refuses the key.
     #[error("the service at {base} refuses the API key: {failure}")]
-    #[diagnostic(code(service::key), help("check the key with `restore-batch check`; nothing was spent"))]
+    #[diagnostic(
+        code(service::key),
+        help("check the key with `restore-batch check`; nothing was spent")
+    )]
     KeyRefused {
         /// The service root.
         base: String,
@@ -125,7 +145,12 @@ pub enum AppError {
     },
     /// The results files cannot be kept.
     #[error(transparent)]
-    #[diagnostic(code(output), help("free space or make the folder writable, then run the same command again: both files are made anew from the ledger"))]
+    #[diagnostic(
+        code(output),
+        help(
+            "free space or make the folder writable, then run the same command again: both files are made anew from the ledger"
+        )
+    )]
     Recorder(#[from] RecorderError),
     /// The gateway cannot start or serve.
     #[error(transparent)]
@@ -133,24 +158,18 @@ pub enum AppError {
     Gateway(#[from] GatewayError),
     /// Something that should not happen.
     #[error("{0}")]
-    #[diagnostic(code(internal), help("run the same command again; nothing that was recorded is lost"))]
+    #[diagnostic(
+        code(internal),
+        help("run the same command again; nothing that was recorded is lost")
+    )]
     Internal(String),
-}
-
-/// A manifest error with its own advice.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct ManifestTrouble(#[from] pub ManifestError);
-
-impl Diagnostic for ManifestTrouble {
-    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        Some(Box::new(self.0.help()))
-    }
 }
 
 impl From<ManifestError> for AppError {
     fn from(error: ManifestError) -> Self {
-        Self::Manifest(Box::new(ManifestTrouble(error)))
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
+        let what = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+        Self::Manifest { what, advice: error.help() }
     }
 }
 
@@ -177,7 +196,7 @@ impl AppError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Manifest(_) => ExitCode::Manifest,
+            Self::Manifest { .. } => ExitCode::Manifest,
             Self::Config(_)
             | Self::PublicBase(_)
             | Self::NoKey { .. }

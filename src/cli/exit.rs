@@ -32,13 +32,29 @@ impl ExitCode {
     /// Every code with its meaning and what helps, in the order of the README's table.
     pub const TABLE: [(Self, &'static str, &'static str); 11] = [
         (Self::Done, "every photo is done or was skipped", "nothing to do"),
-        (Self::Internal, "a bug, or an unexpected internal error", "run again; report it if it stays"),
+        (
+            Self::Internal,
+            "a bug, or an unexpected internal error",
+            "run again; report it if it stays",
+        ),
         (Self::Usage, "the command line cannot be understood", "see `--help`"),
-        (Self::SomeFailed, "the job finished, and some photos failed or are in doubt", "read failures.csv, then `retry`"),
-        (Self::Halted, "halted by the account, the spend cap, an outage or the output folder", "mend the cause, then run again"),
+        (
+            Self::SomeFailed,
+            "the job finished, and some photos failed or are in doubt",
+            "read failures.csv, then `retry`",
+        ),
+        (
+            Self::Halted,
+            "halted by the account, the spend cap, an outage or the output folder",
+            "mend the cause, then run again",
+        ),
         (Self::Manifest, "the manifest cannot be used", "mend the file, then run again"),
         (Self::Config, "configuration or credentials are invalid", "see `restore-batch check`"),
-        (Self::Ledger, "the ledger is locked by another run, unavailable, or newer than this program", "wait for the other run, then run again"),
+        (
+            Self::Ledger,
+            "the ledger is locked by another run, unavailable, or newer than this program",
+            "wait for the other run, then run again",
+        ),
         (Self::Service, "the service cannot be used at the start", "run again later"),
         (Self::Interrupted, "stopped by SIGINT (Ctrl-C) after a drain", "run again to continue"),
         (Self::Terminated, "stopped by SIGTERM after a drain", "run again to continue"),

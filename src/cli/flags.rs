@@ -17,9 +17,11 @@ fn flag(key: &'static Key) -> Arg {
     match key.kind {
         KeyKind::Value => arg.action(ArgAction::Set),
         KeyKind::List => arg.action(ArgAction::Append),
-        KeyKind::Switch => {
-            arg.action(ArgAction::Set).num_args(0..=1).require_equals(true).default_missing_value("true")
-        }
+        KeyKind::Switch => arg
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
     }
 }
 

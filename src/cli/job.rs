@@ -49,9 +49,8 @@ impl Job {
             None if is_stdin(manifest) => return Err(AppError::NoOut),
             None => base_dir.join(default_name(manifest)),
         };
-        let made_absolute = |path: PathBuf| {
-            absolute(&path).map_err(|source| AppError::JobFolder { path, source })
-        };
+        let made_absolute =
+            |path: PathBuf| absolute(&path).map_err(|source| AppError::JobFolder { path, source });
         let dir = made_absolute(dir)?;
         let state = made_absolute(settings.state.clone().unwrap_or_else(|| dir.join(STATE)))?;
         let input = match is_stdin(manifest) {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::Settings,
-    core::{ItemId, ItemState, Micros},
+    core::{ItemId, ItemState},
     ledger::{Ledger, SqliteLedger, Totals},
     manifest::{Manifest, ReadOptions},
     run::{self, IntakeNotice, IntakePlan},
@@ -185,7 +185,8 @@ fn describe(plan: &Plan, reachable: bool, bad_row: Option<&str>, settings: &Sett
     line("to submit", plan.to_submit.to_string());
     line("cost", format!("{} USD at {} USD each", plan.cost_usd, settings.price));
     line("time", time_text(plan));
-    if let Some(cap) = settings.max_spend.filter(|cap| settings.price.times(plan.to_submit) > *cap) {
+    if let Some(cap) = settings.max_spend.filter(|cap| settings.price.times(plan.to_submit) > *cap)
+    {
         line("spend cap", format!("{cap} USD will stop the job before its end"));
     }
     text
@@ -201,7 +202,7 @@ fn time_text(plan: &Plan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::RawConfig;
+    use crate::{config::RawConfig, core::Micros};
 
     fn settings() -> Settings {
         Settings::new(&RawConfig::load(false, None, None, [], vec![]).unwrap()).unwrap()

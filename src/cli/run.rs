@@ -64,7 +64,8 @@ pub(super) async fn run(
     bars: MultiProgress,
 ) -> Result<Ended, AppError> {
     let RunArgs { job: typed, service_moved } = args;
-    let context = Context::load(typed.settings, typed.local, Some(&manifest_dir(&typed.manifest)?))?;
+    let context =
+        Context::load(typed.settings, typed.local, Some(&manifest_dir(&typed.manifest)?))?;
     let settings = &context.settings;
     telemetry::start(&settings.log, settings.log_format, bars.clone());
     let job = Job::locate(&typed.manifest, settings)?;
@@ -186,10 +187,8 @@ impl Session<'_> {
         };
         let stops = Stops::from_signals()
             .map_err(|error| AppError::Internal(format!("signals cannot be heard: {error}")))?;
-        let budget = Budget::new(
-            self.ledger.totals().await?.money.committed(),
-            self.settings.max_spend,
-        );
+        let budget =
+            Budget::new(self.ledger.totals().await?.money.committed(), self.settings.max_spend);
         let (intake, reading) = run::start_intake(self.ledger.clone(), fence, plan);
         let outcome = run::run(parts, rules, owed, budget, intake, stops).await;
         // The run has dropped its end, so the reader stops; it must not write after us.
