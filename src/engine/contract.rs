@@ -86,12 +86,7 @@ pub fn output_size(
     if !(1..=MAX_SCALE).contains(&scale) {
         return Err(EngineError::Scale(scale));
     }
-    let too_large = EngineError::TooLarge {
-        width,
-        height,
-        scale,
-        limit,
-    };
+    let too_large = EngineError::TooLarge { width, height, scale, limit };
     let factor = u32::from(scale);
     match (width.checked_mul(factor), height.checked_mul(factor)) {
         (Some(wide), Some(high)) if u64::from(wide) * u64::from(high) <= limit => Ok((wide, high)),
@@ -101,11 +96,7 @@ pub fn output_size(
 
 /// Fails when `cancel` is cancelled, so that `?` ends the work.
 pub(super) fn check(cancel: &CancellationToken) -> Result<(), EngineError> {
-    if cancel.is_cancelled() {
-        Err(EngineError::Cancelled)
-    } else {
-        Ok(())
-    }
+    if cancel.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -116,15 +107,7 @@ mod tests {
     fn size_is_input_times_scale_up_to_the_limit() {
         assert_eq!(output_size((3, 5), 4, 240), Ok((12, 20)));
         let refused = output_size((3, 5), 4, 239).unwrap_err();
-        assert_eq!(
-            refused,
-            EngineError::TooLarge {
-                width: 3,
-                height: 5,
-                scale: 4,
-                limit: 239
-            }
-        );
+        assert_eq!(refused, EngineError::TooLarge { width: 3, height: 5, scale: 4, limit: 239 });
         assert!(refused.to_string().contains("limit of 239 pixels"));
     }
 
@@ -139,10 +122,7 @@ mod tests {
     #[test]
     fn unknown_scales_are_refused() {
         for scale in [0, 5, u8::MAX] {
-            assert_eq!(
-                output_size((1, 1), scale, 100),
-                Err(EngineError::Scale(scale))
-            );
+            assert_eq!(output_size((1, 1), scale, 100), Err(EngineError::Scale(scale)));
         }
     }
 }

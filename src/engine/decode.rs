@@ -36,10 +36,7 @@ pub struct DecodeLimits {
 
 impl Default for DecodeLimits {
     fn default() -> Self {
-        Self {
-            max_pixels: 100_000_000,
-            max_alloc: 1 << 30,
-        }
+        Self { max_pixels: 100_000_000, max_alloc: 1 << 30 }
     }
 }
 
@@ -115,11 +112,7 @@ fn read(
 
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > limits.max_pixels {
-        return Err(DecodeError::TooManyPixels {
-            width,
-            height,
-            limit: limits.max_pixels,
-        });
+        return Err(DecodeError::TooManyPixels { width, height, limit: limits.max_pixels });
     }
     // What the picture itself takes is not at the decoder's disposal any more.
     allowance.reserve(decoder.total_bytes()).map_err(explain)?;
@@ -143,10 +136,7 @@ fn guarded<T>(
 ) -> Result<T, DecodeError> {
     // Nothing outlives the closure but its result, so no broken state can be seen.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(DecodeError::Damaged {
-            format,
-            reason: "the decoder gave up".to_owned(),
-        })
+        Err(DecodeError::Damaged { format, reason: "the decoder gave up".to_owned() })
     })
 }
 
@@ -165,17 +155,11 @@ fn name_of(format: ImageFormat) -> Option<&'static str> {
 
 fn explain(error: ImageError, format: &'static str, limits: &DecodeLimits) -> DecodeError {
     match error {
-        ImageError::Limits(_) => DecodeError::TooMuchMemory {
-            format,
-            limit: limits.max_alloc,
-        },
+        ImageError::Limits(_) => DecodeError::TooMuchMemory { format, limit: limits.max_alloc },
         ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
             DecodeError::Truncated { format }
         }
-        other => DecodeError::Damaged {
-            format,
-            reason: other.to_string(),
-        },
+        other => DecodeError::Damaged { format, reason: other.to_string() },
     }
 }
 
@@ -216,11 +200,7 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
 /// Tells whether an ICC profile describes pixels of the picture's kind.
 fn profile_fits(profile: &[u8], image: &DynamicImage) -> bool {
     // ICC.1:2022, table 17: bytes 16 to 19 of the header name the colour space.
-    let expected: &[u8] = if image.color().has_color() {
-        b"RGB "
-    } else {
-        b"GRAY"
-    };
+    let expected: &[u8] = if image.color().has_color() { b"RGB " } else { b"GRAY" };
     profile.get(16..20) == Some(expected)
 }
 
@@ -247,9 +227,7 @@ mod tests {
             Rgb([mix(7), mix(83), mix(29)])
         });
         let mut file = Cursor::new(Vec::new());
-        DynamicImage::from(picture)
-            .write_to(&mut file, format)
-            .unwrap();
+        DynamicImage::from(picture).write_to(&mut file, format).unwrap();
         file.into_inner()
     }
 
@@ -279,18 +257,10 @@ mod tests {
 
     #[test]
     fn a_cut_download_is_called_cut() {
-        for format in [
-            ImageFormat::Jpeg,
-            ImageFormat::Png,
-            ImageFormat::WebP,
-            ImageFormat::Bmp,
-        ] {
+        for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp] {
             let whole = file(format);
             let error = read_default(&whole[..whole.len() / 2]).unwrap_err();
-            assert!(
-                matches!(error, DecodeError::Truncated { .. }),
-                "{format:?}: {error:?}"
-            );
+            assert!(matches!(error, DecodeError::Truncated { .. }), "{format:?}: {error:?}");
             assert!(error.to_string().contains("is cut off"));
         }
     }
@@ -302,10 +272,7 @@ mod tests {
         whole.splice(2..2, [0xFF, 0xE1, 0, 4, 0xFF, 0xD9]);
         assert!(read_default(&whole).is_ok());
         whole.truncate(whole.len() - 40);
-        assert_eq!(
-            read_default(&whole).unwrap_err(),
-            DecodeError::Truncated { format: "JPEG" }
-        );
+        assert_eq!(read_default(&whole).unwrap_err(), DecodeError::Truncated { format: "JPEG" });
     }
 
     #[test]
@@ -319,13 +286,7 @@ mod tests {
 
     #[test]
     fn other_content_is_not_a_picture() {
-        for bytes in [
-            &b""[..],
-            b"<html>",
-            b"%PDF-1.7",
-            b"\0\0\0\x20ftypavif",
-            b"qoif",
-        ] {
+        for bytes in [&b""[..], b"<html>", b"%PDF-1.7", b"\0\0\0\x20ftypavif", b"qoif"] {
             assert_eq!(read_default(bytes).unwrap_err(), DecodeError::NotAPicture);
         }
     }
@@ -333,34 +294,18 @@ mod tests {
     #[test]
     fn pixels_are_counted_before_decoding() {
         for format in KINDS {
-            let limits = DecodeLimits {
-                max_pixels: 48 * 32 - 1,
-                ..DecodeLimits::default()
-            };
+            let limits = DecodeLimits { max_pixels: 48 * 32 - 1, ..DecodeLimits::default() };
             let error = decode(&file(format), &limits).unwrap_err();
-            assert_eq!(
-                error,
-                DecodeError::TooManyPixels {
-                    width: 48,
-                    height: 32,
-                    limit: 1535
-                }
-            );
+            assert_eq!(error, DecodeError::TooManyPixels { width: 48, height: 32, limit: 1535 });
         }
     }
 
     #[test]
     fn memory_is_limited() {
         for format in KINDS {
-            let limits = DecodeLimits {
-                max_alloc: 48 * 32,
-                ..DecodeLimits::default()
-            };
+            let limits = DecodeLimits { max_alloc: 48 * 32, ..DecodeLimits::default() };
             let error = decode(&file(format), &limits).unwrap_err();
-            assert!(
-                matches!(error, DecodeError::TooMuchMemory { .. }),
-                "{format:?}: {error:?}"
-            );
+            assert!(matches!(error, DecodeError::TooMuchMemory { .. }), "{format:?}: {error:?}");
         }
     }
 

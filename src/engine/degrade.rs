@@ -24,18 +24,12 @@ pub(super) fn level(name: &str) -> Level {
         "bad" => (1.8, 20.0, 40),
         other => panic!("no level `{other}`"),
     };
-    Level {
-        blur,
-        noise,
-        quality,
-    }
+    Level { blur, noise, quality }
 }
 
 /// Returns a square of `edge` pixels from the middle of `examples/photos/NAME`.
 pub(super) fn example(name: &str, edge: u32) -> RgbImage {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("examples/photos")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/photos").join(name);
     let photo = image::open(path).unwrap().to_rgb8();
     let (left, top) = ((photo.width() - edge) / 2, (photo.height() - edge) / 2);
     imageops::crop_imm(&photo, left, top, edge, edge).to_image()
@@ -43,17 +37,11 @@ pub(super) fn example(name: &str, edge: u32) -> RgbImage {
 
 /// Returns `clean` at half its size, degraded.
 pub(super) fn degrade(clean: &RgbImage, level: Level) -> RgbImage {
-    let blurred = if level.blur > 0.0 {
-        imageops::blur(clean, level.blur)
-    } else {
-        clean.clone()
-    };
+    let blurred = if level.blur > 0.0 { imageops::blur(clean, level.blur) } else { clean.clone() };
     let small = imageops::thumbnail(&blurred, clean.width() / 2, clean.height() / 2);
     let noisy = add_noise(&small, level.noise);
     let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, level.quality)
-        .encode_image(&noisy)
-        .unwrap();
+    JpegEncoder::new_with_quality(&mut jpeg, level.quality).encode_image(&noisy).unwrap();
     let decoded = image::load(Cursor::new(jpeg), ImageFormat::Jpeg).unwrap();
     decoded.to_rgb8()
 }
@@ -98,10 +86,6 @@ pub(super) fn channel_means(picture: &DynamicImage) -> [f64; 3] {
     let picture = picture.to_rgb8();
     let count = f64::from(picture.width()) * f64::from(picture.height());
     std::array::from_fn(|channel| {
-        picture
-            .pixels()
-            .map(|pixel| f64::from(pixel[channel]))
-            .sum::<f64>()
-            / count
+        picture.pixels().map(|pixel| f64::from(pixel[channel])).sum::<f64>() / count
     })
 }

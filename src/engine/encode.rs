@@ -29,13 +29,9 @@ pub fn encode_png(picture: &DynamicImage, icc: Option<&[u8]>) -> Result<Vec<u8>,
     let mut encoder =
         PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive);
     if let Some(profile) = icc {
-        encoder
-            .set_icc_profile(profile.to_vec())
-            .map_err(|error| explain(&error))?;
+        encoder.set_icc_profile(profile.to_vec()).map_err(|error| explain(&error))?;
     }
-    picture
-        .write_with_encoder(encoder)
-        .map_err(|error| explain(&error))?;
+    picture.write_with_encoder(encoder).map_err(|error| explain(&error))?;
     Ok(file)
 }
 

@@ -27,9 +27,8 @@ fn gain(name: &str, level: Level) -> f64 {
     let truth = example(name, 200);
     let aged = DynamicImage::from(degrade(&truth, level));
     let truth = DynamicImage::from(truth);
-    let (restored, _) = LocalEngine::default()
-        .restore(&aged, 2, &CancellationToken::new())
-        .unwrap();
+    let (restored, _) =
+        LocalEngine::default().restore(&aged, 2, &CancellationToken::new()).unwrap();
     let enlarged = resize(&aged, (200, 200), Kernel::Lanczos3);
     psnr(&truth, &restored) - psnr(&truth, &enlarged)
 }
@@ -40,11 +39,9 @@ const PHOTOS: [&str; 3] = ["portrait.jpg", "cat.jpg", "photographer.png"];
 /// 0.44 and 0.84. The crop of the cat is all fur and the hardest of them.
 #[test]
 fn aged_pictures_come_out_better_than_by_lanczos() {
-    for (name, old, bad) in [
-        ("portrait.jpg", 0.25, 0.4),
-        ("cat.jpg", 0.2, 0.7),
-        ("photographer.png", 0.4, 0.6),
-    ] {
+    for (name, old, bad) in
+        [("portrait.jpg", 0.25, 0.4), ("cat.jpg", 0.2, 0.7), ("photographer.png", 0.4, 0.6)]
+    {
         for (level, least) in [(level("old"), old), (level("bad"), bad)] {
             let gain = gain(name, level);
             assert!(gain >= least, "{name}, {level:?}: {gain:.2} dB");
@@ -63,11 +60,7 @@ fn clean_pictures_come_out_no_worse_than_by_lanczos() {
 #[test]
 fn a_little_age_costs_at_most_half_a_decibel() {
     // The crop of the cat is all fur, which the estimate takes for noise: -0.42 dB.
-    for (name, most) in [
-        ("portrait.jpg", 0.1),
-        ("photographer.png", 0.1),
-        ("cat.jpg", 0.5),
-    ] {
+    for (name, most) in [("portrait.jpg", 0.1), ("photographer.png", 0.1), ("cat.jpg", 0.5)] {
         let gain = gain(name, level("mild"));
         assert!(gain >= -most, "{name}: {gain:.2} dB");
     }

@@ -29,11 +29,7 @@ impl Engine for InstantEngine {
         let size = output_size((picture.width(), picture.height()), scale, u64::MAX)?;
         check(cancel)?;
         let steps = if scale == 1 { vec![] } else { vec!["nearest"] };
-        let report = EngineReport {
-            engine: self.name(),
-            noise: 0.0,
-            steps,
-        };
+        let report = EngineReport { engine: self.name(), noise: 0.0, steps };
         Ok((resize(picture, size, Kernel::Nearest), report))
     }
 }
@@ -60,14 +56,8 @@ mod tests {
     fn follows_the_contract_on_scale_and_cancel() {
         let picture = DynamicImage::new_luma8(2, 2);
         let cancel = CancellationToken::new();
-        assert_eq!(
-            InstantEngine.restore(&picture, 5, &cancel),
-            Err(EngineError::Scale(5))
-        );
+        assert_eq!(InstantEngine.restore(&picture, 5, &cancel), Err(EngineError::Scale(5)));
         cancel.cancel();
-        assert_eq!(
-            InstantEngine.restore(&picture, 2, &cancel),
-            Err(EngineError::Cancelled)
-        );
+        assert_eq!(InstantEngine.restore(&picture, 2, &cancel), Err(EngineError::Cancelled));
     }
 }

@@ -56,22 +56,14 @@ impl Engine for LocalEngine {
         scale: u8,
         cancel: &CancellationToken,
     ) -> Result<(DynamicImage, EngineReport), EngineError> {
-        let size = output_size(
-            (picture.width(), picture.height()),
-            scale,
-            self.max_output_pixels,
-        )?;
+        let size = output_size((picture.width(), picture.height()), scale, self.max_output_pixels)?;
         check(cancel)?;
         let mut picture = without_floats(picture);
         let noise = noise::estimate(&picture);
         let mut steps = Vec::new();
         if noise.is_noisy() {
             let in_colour = picture.color().has_color();
-            let factor = if in_colour {
-                Self::STRENGTH_COLOUR
-            } else {
-                Self::STRENGTH_GRAY
-            };
+            let factor = if in_colour { Self::STRENGTH_COLOUR } else { Self::STRENGTH_GRAY };
             picture = Cow::Owned(nlm::denoise(&picture, noise.sigma() * factor, cancel)?);
             steps.push("non-local means");
         }
@@ -80,11 +72,7 @@ impl Engine for LocalEngine {
             picture = Cow::Owned(resize(&picture, size, Kernel::Lanczos3));
             steps.push("lanczos3");
         }
-        let report = EngineReport {
-            engine: self.name(),
-            noise: noise.sigma(),
-            steps,
-        };
+        let report = EngineReport { engine: self.name(), noise: noise.sigma(), steps };
         Ok((picture.into_owned(), report))
     }
 }
@@ -97,9 +85,7 @@ mod tests {
     use crate::engine::degrade::{add_noise, channel_means, example, psnr};
 
     fn restore(picture: &DynamicImage, scale: u8) -> (DynamicImage, EngineReport) {
-        LocalEngine::default()
-            .restore(picture, scale, &CancellationToken::new())
-            .unwrap()
+        LocalEngine::default().restore(picture, scale, &CancellationToken::new()).unwrap()
     }
 
     fn noisy_portrait() -> DynamicImage {
@@ -164,10 +150,7 @@ mod tests {
         for scale in 1..=3 {
             let (restored, _) = restore(&noisy, scale);
             for (before, after) in channel_means(&noisy).iter().zip(channel_means(&restored)) {
-                assert!(
-                    (before - after).abs() < 0.5,
-                    "scale {scale}: {before} became {after}"
-                );
+                assert!((before - after).abs() < 0.5, "scale {scale}: {before} became {after}");
             }
         }
     }
@@ -208,16 +191,9 @@ mod tests {
         let noisy = noisy_portrait();
         assert!(matches!(
             engine.restore(&noisy, 2, &cancel),
-            Err(EngineError::TooLarge {
-                width: 64,
-                scale: 2,
-                ..
-            })
+            Err(EngineError::TooLarge { width: 64, scale: 2, .. })
         ));
         cancel.cancel();
-        assert_eq!(
-            engine.restore(&noisy, 1, &cancel),
-            Err(EngineError::Cancelled)
-        );
+        assert_eq!(engine.restore(&noisy, 1, &cancel), Err(EngineError::Cancelled));
     }
 }

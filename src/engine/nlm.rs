@@ -188,11 +188,8 @@ impl Band {
             for column in 0..self.stride {
                 let pixel = &samples[mirror(column, width) * channels..][..channels];
                 let at = row * self.stride + column;
-                let opacity = if self.has_alpha {
-                    pixel[channels - 1].level() / 255.0
-                } else {
-                    1.0
-                };
+                let opacity =
+                    if self.has_alpha { pixel[channels - 1].level() / 255.0 } else { 1.0 };
                 self.opacity[at] = opacity;
                 for (plane, sample) in zip(&mut self.colours, pixel) {
                     plane[at] = sample.level() * opacity;
@@ -219,11 +216,8 @@ impl Band {
     /// Fills `difference` for the band shifted by (`down`, `right`) minus [`REACH`].
     fn compare(&mut self, rows: usize, down: usize, right: usize) {
         let width = self.width + PATCH - 1;
-        for (row, difference) in self
-            .difference
-            .chunks_exact_mut(width)
-            .take(rows + PATCH - 1)
-            .enumerate()
+        for (row, difference) in
+            self.difference.chunks_exact_mut(width).take(rows + PATCH - 1).enumerate()
         {
             let here = (row + REACH) * self.stride + REACH;
             let there = (row + down) * self.stride + right;
@@ -294,11 +288,7 @@ impl Band {
 fn mirror(position: usize, length: usize) -> usize {
     let period = 2 * length;
     let folded = (position + period * MARGIN - MARGIN) % period;
-    if folded < length {
-        folded
-    } else {
-        period - 1 - folded
-    }
+    if folded < length { folded } else { period - 1 - folded }
 }
 
 #[cfg(test)]
@@ -356,11 +346,7 @@ mod tests {
     #[test]
     fn transparent_pixels_do_not_bleed_into_visible_ones() {
         let picture = GrayAlphaImage::from_fn(32, 32, |x, _| {
-            if x < 16 {
-                LumaA([100, 255])
-            } else {
-                LumaA([110, 0])
-            }
+            if x < 16 { LumaA([100, 255]) } else { LumaA([110, 0]) }
         });
         let result = run(picture.clone(), 30.0).to_luma_alpha8();
         for (before, after) in zip(picture.pixels(), result.pixels()) {

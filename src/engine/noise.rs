@@ -72,12 +72,7 @@ impl Noise {
     /// Tells whether this is more than clean photographs show.
     pub(super) fn is_noisy(self) -> bool {
         let like_texture = TEXTURE.contains(&(self.fine / self.coarse));
-        self.coarse
-            >= if like_texture {
-                TEXTURE_THRESHOLD
-            } else {
-                THRESHOLD
-            }
+        self.coarse >= if like_texture { TEXTURE_THRESHOLD } else { THRESHOLD }
     }
 }
 
@@ -112,15 +107,8 @@ where
             coarse.push(coarse_variance);
         }
     }
-    let (fine_share, coarse_share) = if P::CHANNEL_COUNT < 3 {
-        GRAY_SHARES
-    } else {
-        COLOUR_SHARES
-    };
-    Noise {
-        fine: quiet(fine) / fine_share,
-        coarse: quiet(coarse) / coarse_share,
-    }
+    let (fine_share, coarse_share) = if P::CHANNEL_COUNT < 3 { GRAY_SHARES } else { COLOUR_SHARES };
+    Noise { fine: quiet(fine) / fine_share, coarse: quiet(coarse) / coarse_share }
 }
 
 /// Returns the deviation that the quietest tiles show.
@@ -243,10 +231,7 @@ mod tests {
         for sigma in [4.0_f32, 8.0, 16.0] {
             let noise = estimated(add_noise(&slopes(), sigma));
             assert!((noise.fine / sigma - 1.0).abs() < 0.1, "{sigma}: {noise:?}");
-            assert!(
-                (noise.coarse / sigma - 1.0).abs() < 0.1,
-                "{sigma}: {noise:?}"
-            );
+            assert!((noise.coarse / sigma - 1.0).abs() < 0.1, "{sigma}: {noise:?}");
             assert_eq!(noise.is_noisy(), sigma > THRESHOLD);
         }
     }
@@ -254,11 +239,9 @@ mod tests {
     #[test]
     fn known_noise_on_a_photograph_is_measured_within_tolerance() {
         // The crop of the cat is all fur, which adds two fifths to weak noise.
-        for (name, tolerance) in [
-            ("portrait.jpg", 0.2),
-            ("photographer.png", 0.2),
-            ("cat.jpg", 0.45),
-        ] {
+        for (name, tolerance) in
+            [("portrait.jpg", 0.2), ("photographer.png", 0.2), ("cat.jpg", 0.45)]
+        {
             for sigma in [7.0, 10.0, 16.0] {
                 let noise = estimated(add_noise(&example(name, 200), sigma));
                 assert!(
@@ -272,12 +255,7 @@ mod tests {
 
     #[test]
     fn clean_photographs_are_not_noisy() {
-        for name in [
-            "portrait.jpg",
-            "cat.jpg",
-            "photographer.png",
-            "caf\u{e9} faded.jpg",
-        ] {
+        for name in ["portrait.jpg", "cat.jpg", "photographer.png", "caf\u{e9} faded.jpg"] {
             let noise = estimated(example(name, 200));
             assert!(!noise.is_noisy(), "{name}: {noise:?}");
         }
@@ -296,11 +274,7 @@ mod tests {
     #[test]
     fn a_drawing_is_not_noisy() {
         let drawing = RgbImage::from_fn(240, 240, |x, y| {
-            if x % 60 < 5 || y % 60 < 5 {
-                Rgb([20, 40, 90])
-            } else {
-                Rgb([200, 190, 180])
-            }
+            if x % 60 < 5 || y % 60 < 5 { Rgb([20, 40, 90]) } else { Rgb([200, 190, 180]) }
         });
         assert_eq!(estimated(drawing), Noise::default());
     }
@@ -319,10 +293,7 @@ mod tests {
 
     #[test]
     fn a_picture_smaller_than_a_tile_has_none() {
-        assert_eq!(
-            estimated(add_noise(&RgbImage::new(11, 300), 20.0)),
-            Noise::default()
-        );
+        assert_eq!(estimated(add_noise(&RgbImage::new(11, 300), 20.0)), Noise::default());
         assert_eq!(estimate(&DynamicImage::new_luma16(0, 0)), Noise::default());
     }
 }

@@ -46,11 +46,7 @@ mod tests {
     fn hidden_colour_does_not_bleed() {
         // Left half opaque gray, right half transparent pure red.
         let picture = RgbaImage::from_fn(8, 4, |x, _| {
-            if x < 4 {
-                Rgba([128, 128, 128, 255])
-            } else {
-                Rgba([255, 0, 0, 0])
-            }
+            if x < 4 { Rgba([128, 128, 128, 255]) } else { Rgba([255, 0, 0, 0]) }
         });
         let large = resize(&picture.into(), (24, 12), Kernel::Lanczos3).to_rgba8();
         for pixel in large.pixels().filter(|pixel| pixel[3] > 8) {
@@ -68,12 +64,7 @@ mod tests {
 
     #[test]
     fn every_kind_stays_what_it_is() {
-        for color in [
-            ColorType::L8,
-            ColorType::La16,
-            ColorType::Rgb16,
-            ColorType::Rgba8,
-        ] {
+        for color in [ColorType::L8, ColorType::La16, ColorType::Rgb16, ColorType::Rgba8] {
             let result = resize(&DynamicImage::new(3, 2, color), (9, 6), Kernel::Lanczos3);
             assert_eq!(result.color(), color);
         }
