@@ -43,9 +43,9 @@ mod tests {
     use crate::engine::{DecodeLimits, decode};
 
     /// The smallest header of an ICC profile that names its colour space.
-    fn profile(space: &[u8; 4]) -> Vec<u8> {
+    fn profile(space: [u8; 4]) -> Vec<u8> {
         let mut profile = vec![0; 128];
-        profile[16..20].copy_from_slice(space);
+        profile[16..20].copy_from_slice(&space);
         profile
     }
 
@@ -72,15 +72,15 @@ mod tests {
     #[test]
     fn the_colour_profile_travels_along() {
         let picture = DynamicImage::new_rgb8(4, 4);
-        let file = encode_png(&picture, Some(&profile(b"RGB "))).unwrap();
+        let file = encode_png(&picture, Some(&profile(*b"RGB "))).unwrap();
         let read = decode(&file, &DecodeLimits::default()).unwrap();
-        assert_eq!(read.icc, Some(profile(b"RGB ")));
+        assert_eq!(read.icc, Some(profile(*b"RGB ")));
     }
 
     #[test]
     fn a_profile_of_another_colour_space_is_dropped_when_read() {
         let picture = DynamicImage::new_rgb8(4, 4);
-        let file = encode_png(&picture, Some(&profile(b"CMYK"))).unwrap();
+        let file = encode_png(&picture, Some(&profile(*b"CMYK"))).unwrap();
         assert_eq!(decode(&file, &DecodeLimits::default()).unwrap().icc, None);
     }
 
@@ -90,9 +90,9 @@ mod tests {
         let file = encode_png(&DynamicImage::ImageRgb32F(picture), None).unwrap();
         let read = decode(&file, &DecodeLimits::default()).unwrap().image;
         assert_eq!(read.color(), ColorType::Rgb16);
-        let [red, green, blue] = read.to_rgb16().get_pixel(1, 1).0;
-        assert!(red.abs_diff(32_768) <= 1, "{red}");
-        assert_eq!((green, blue), (65_535, 0));
+        let [half, full, none] = read.to_rgb16().get_pixel(1, 1).0;
+        assert!(half.abs_diff(32_768) <= 1, "{half}");
+        assert_eq!((full, none), (65_535, 0));
     }
 
     #[test]

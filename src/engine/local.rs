@@ -15,7 +15,8 @@ use super::{
 /// Measures the noise, removes it where there is any, and enlarges.
 ///
 /// Classical image processing: it knows nothing about faces, sharpens nothing and
-/// leaves colour and contrast alone. On a clean picture it is plain Lanczos.
+/// leaves colour and contrast alone. On a clean picture it is plain Lanczos, unless the
+/// whole of it is fine texture (gravel, grass): that it takes for noise.
 #[derive(Debug, Clone, Copy)]
 pub struct LocalEngine {
     max_output_pixels: u64,

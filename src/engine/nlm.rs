@@ -306,7 +306,7 @@ mod tests {
         // Position 9 is the first of the four pixels.
         let shown: Vec<usize> = (4..18).map(|position| mirror(position, 4)).collect();
         assert_eq!(shown, [3, 3, 2, 1, 0, 0, 1, 2, 3, 3, 2, 1, 0, 0]);
-        assert!((0..2 * MARGIN + 1).all(|position| mirror(position, 1) == 0));
+        assert!((0..=2 * MARGIN).all(|position| mirror(position, 1) == 0));
     }
 
     #[test]
