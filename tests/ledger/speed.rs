@@ -18,7 +18,10 @@ const BATCH: i64 = 1_000;
 #[expect(clippy::print_stderr, reason = "the numbers are the purpose")]
 fn tell(what: &str, count: i64, took: Duration) {
     let times = f64::from(u32::try_from(count).unwrap());
-    eprintln!("{what}: {count} in {took:.2?}, {:.0}/s", times / took.as_secs_f64());
+    eprintln!(
+        "{what}: {count} in {took:.2?}, {:.0}/s",
+        times / took.as_secs_f64()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
