@@ -33,9 +33,15 @@ impl Budget {
         allowed
     }
 
-    /// Gives back what was set aside for a request that turned out free.
-    pub fn release(&mut self, price: Micros) {
-        self.committed = self.committed - price;
+    /// Replaces what was set aside for an item by what its answer came to.
+    pub fn settle(&mut self, set_aside: Micros, came_to: Micros) {
+        self.committed = self.committed - set_aside + came_to;
+    }
+
+    /// Returns the cap, if there is one.
+    #[must_use]
+    pub fn cap(&self) -> Option<Micros> {
+        self.cap
     }
 
     /// Returns what is charged, possibly charged or reserved.
@@ -55,7 +61,7 @@ mod tests {
         assert!(budget.reserve(Micros(3_100)));
         assert!(!budget.reserve(Micros(3_100)));
         assert_eq!(budget.committed(), Micros(8_100));
-        budget.release(Micros(3_100));
+        budget.settle(Micros(3_100), Micros::ZERO);
         assert!(budget.reserve(Micros(5_000)));
         assert!(!budget.allows(Micros(1)));
     }

@@ -147,11 +147,15 @@ impl FailureCode {
                 "`retry` asks for the result again and costs nothing"
             }
             Self::MediaInvalid => "`retry` downloads the result again and costs nothing",
-            Self::MediaBlocked => "allow the address with `--allow-private` if you trust it, then `retry`",
+            Self::MediaBlocked => {
+                "allow the address with `--allow-private` if you trust it, then `retry`"
+            }
             Self::MediaTooLarge => "raise `--max-media-bytes`, then `retry`; it costs nothing",
             Self::NotWritable => "make the output folder writable, then run the same command again",
             Self::KeyRefused => "check the key with `restore-batch check`",
-            Self::InsufficientBalance => "add funds to the account, then run the same command again",
+            Self::InsufficientBalance => {
+                "add funds to the account, then run the same command again"
+            }
             Self::ModelUnavailable => "check the service's page for the model, then run again",
         }
     }

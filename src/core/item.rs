@@ -95,6 +95,8 @@ pub struct Item {
     pub tries: u32,
     /// ERROR answers so far; bounds automatic resubmission.
     pub service_errors: u32,
+    /// Fresh addresses asked for so far; bounds the way back from `Ready`.
+    pub refreshes: u32,
     /// No step before this time.
     pub not_before: Option<Timestamp>,
     /// The accepted request, kept for good once known.
@@ -122,6 +124,17 @@ impl Item {
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempt.as_ref().map_or(0, |attempt| attempt.number)
+    }
+
+    /// Returns what counts against a spend cap: charged, possibly charged, reserved.
+    #[must_use]
+    pub fn committed(&self) -> Micros {
+        let reserved = self
+            .attempt
+            .as_ref()
+            .filter(|attempt| attempt.booking == Booking::Reserved)
+            .map_or(Micros::ZERO, |attempt| attempt.price);
+        self.charged + self.possibly_charged + reserved
     }
 
     /// Returns the item as it is after `event`, which happened at `now`.
@@ -171,7 +184,10 @@ impl Item {
                 self.failure = Some(failure);
             }
             ItemEvent::Resubmit | ItemEvent::RetrySubmit => self.start_over(),
-            ItemEvent::RetryPoll => self.failure = None,
+            ItemEvent::RetryPoll => {
+                self.refreshes = 0;
+                self.failure = None;
+            }
             ItemEvent::Completed { media } => {
                 self.book(Booking::Charged);
                 self.media = media;
@@ -203,6 +219,7 @@ impl Item {
             }
             ItemEvent::LinkExpired(failure) => {
                 self.media.clear();
+                self.refreshes += 1;
                 self.failure = Some(failure);
             }
             ItemEvent::RequestForgotten => {
@@ -300,6 +317,7 @@ mod tests {
             staged_url: None,
             tries: 0,
             service_errors: 0,
+            refreshes: 0,
             not_before: None,
             request: None,
             media: Vec::new(),
@@ -344,16 +362,40 @@ mod tests {
             (vec![intent(), accepted()], (0, 0)),
             (vec![intent(), accepted(), completed.clone()], (3100, 0)),
             (vec![intent(), lost()], (0, 3100)),
-            (vec![intent(), lost(), ItemEvent::Resubmit, intent(), accepted(), completed], (3100, 3100)),
-            (vec![intent(), lost(), ItemEvent::RequestNamed { request_id: RequestId("r".into()) }], (0, 0)),
+            (
+                vec![intent(), lost(), ItemEvent::Resubmit, intent(), accepted(), completed],
+                (3100, 3100),
+            ),
+            (
+                vec![
+                    intent(),
+                    lost(),
+                    ItemEvent::RequestNamed { request_id: RequestId("r".into()) },
+                ],
+                (0, 0),
+            ),
             (vec![intent(), accepted(), error], (0, 0)),
-            (vec![intent(), accepted(), ItemEvent::ServiceFailed(failure(FailureCode::ServiceFailed))], (3100, 0)),
-            (vec![intent(), accepted(), ItemEvent::PollGaveUp(failure(FailureCode::Deadline))], (0, 3100)),
+            (
+                vec![
+                    intent(),
+                    accepted(),
+                    ItemEvent::ServiceFailed(failure(FailureCode::ServiceFailed)),
+                ],
+                (3100, 0),
+            ),
+            (
+                vec![intent(), accepted(), ItemEvent::PollGaveUp(failure(FailureCode::Deadline))],
+                (0, 3100),
+            ),
             (vec![intent(), ItemEvent::Rejected(failure(FailureCode::Rejected))], (0, 0)),
         ];
         for (events, (charged, possibly)) in cases {
             let item = after(events.clone());
-            assert_eq!((item.charged.0, item.possibly_charged.0), (charged, possibly), "{events:?}");
+            assert_eq!(
+                (item.charged.0, item.possibly_charged.0),
+                (charged, possibly),
+                "{events:?}"
+            );
         }
     }
 

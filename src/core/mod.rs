@@ -7,20 +7,25 @@
 
 mod budget;
 mod cadence;
+mod cell;
 mod event;
 mod failure;
 mod ids;
 mod item;
 mod money;
+mod naming;
 mod retry;
+pub mod retry_after;
 mod state;
 
 pub use budget::Budget;
 pub use cadence::Cadence;
+pub use cell::{escape_formula, unescape_formula};
 pub use event::{Endpoint, HaltCause, RunEvent};
 pub use failure::{Failure, FailureClass, FailureCode};
 pub use ids::{ContentHash, Edition, Fence, ItemId, ItemKey, RequestId};
 pub use item::{Artifact, Attempt, Booking, Item, Request};
 pub use money::{Micros, ParseMicrosError};
-pub use retry::{RetryDecision, RetryPolicy, jitter};
+pub use naming::{artifact_stem, collision_key};
+pub use retry::{InDoubtPolicy, MOST_DOUBTFUL_SUBMITS, RetryDecision, RetryPolicy, jitter};
 pub use state::{EventKind, IllegalTransition, ItemEvent, ItemState};

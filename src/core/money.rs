@@ -68,7 +68,9 @@ impl fmt::Display for Micros {
 
 /// The text is not an amount of US dollars.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an amount of US dollars such as `12.50`, with at most six digits after the point")]
+#[error(
+    "`{0}` is not an amount of US dollars such as `12.50`, with at most six digits after the point"
+)]
 pub struct ParseMicrosError(String);
 
 /// Reads a plain decimal such as `12.5`; no sign, no currency, no exponent.

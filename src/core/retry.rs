@@ -13,6 +13,20 @@ pub struct RetryPolicy {
     pub max_delay: Duration,
 }
 
+/// What to do with an item whose submit has no known answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InDoubtPolicy {
+    /// Keep it, report it, never send it again by itself.
+    #[default]
+    Hold,
+    /// Send it again, within the spend cap and at most
+    /// [`MOST_DOUBTFUL_SUBMITS`] times. May pay twice.
+    Resubmit,
+}
+
+/// Most submits of one item under [`InDoubtPolicy::Resubmit`].
+pub const MOST_DOUBTFUL_SUBMITS: u32 = 3;
+
 /// What to do after a failed try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryDecision {

@@ -67,11 +67,7 @@ impl Default for Head {
 impl Head {
     /// Refuses a writer of an older session.
     pub(super) fn check_fence(&self, fence: Fence) -> LedgerResult<()> {
-        if fence == self.fence {
-            Ok(())
-        } else {
-            Err(LedgerError::StaleFence)
-        }
+        if fence == self.fence { Ok(()) } else { Err(LedgerError::StaleFence) }
     }
 
     /// Refuses an older session, and rows of an edition that is not being read.
@@ -131,14 +127,10 @@ impl Head {
     ) -> LedgerResult<Option<AttemptRecord>> {
         let before = kept.item.clone();
         let now = whole_millis(now);
-        let mut after =
-            before
-                .clone()
-                .apply(event, now)
-                .map_err(|source| LedgerError::Illegal {
-                    item: before.id,
-                    source,
-                })?;
+        let mut after = before
+            .clone()
+            .apply(event, now)
+            .map_err(|source| LedgerError::Illegal { item: before.id, source })?;
         after.not_before = after.not_before.map(whole_millis);
         if after.state != before.state {
             kept.settlement = after.state.is_settled().then(|| self.next_settlement());
@@ -171,10 +163,7 @@ impl Head {
 /// Returns what one item has cost. Only its latest attempt can still be reserved:
 /// the next one is opened after the last has been booked.
 fn money_of(item: &Item) -> Money {
-    let open = item
-        .attempt
-        .as_ref()
-        .filter(|attempt| attempt.booking == Booking::Reserved);
+    let open = item.attempt.as_ref().filter(|attempt| attempt.booking == Booking::Reserved);
     Money {
         charged: item.charged,
         possibly_charged: item.possibly_charged,
@@ -196,10 +185,7 @@ fn changed_attempt(before: &Item, after: &Item, now: Timestamp) -> Option<Attemp
         request_id: after.request.as_ref().map(|request| request.id.clone()),
         submitted_at: after.submitted_at,
         booked_at: is_booked.then_some(now),
-        http_status: after
-            .failure
-            .as_ref()
-            .and_then(|failure| failure.http_status),
+        http_status: after.failure.as_ref().and_then(|failure| failure.http_status),
     })
 }
 

@@ -100,12 +100,7 @@ pub(super) fn plan(
         };
         plan.imported.rows += 1;
         plan.imported.duplicates += u64::from(!first);
-        plan.rows.push(PlannedRow {
-            line,
-            item: id,
-            first,
-            cells,
-        });
+        plan.rows.push(PlannedRow { line, item: id, first, cells });
     }
     head.totals.rows += plan.imported.rows;
     plan
@@ -117,10 +112,7 @@ fn move_item(known: &Known, head: &mut Head) -> MovedItem {
         head.count_named(known.state);
     }
     let settlement = known.state.is_settled().then(|| head.next_settlement());
-    MovedItem {
-        id: known.id,
-        settlement,
-    }
+    MovedItem { id: known.id, settlement }
 }
 
 fn plan_item(
@@ -134,21 +126,10 @@ fn plan_item(
         Err(failure) => (ItemState::Failed, Some(failure.clone())),
     };
     // A bad row publishes nothing, so it takes no name from the others.
-    let ordinal = if failure.is_some() {
-        0
-    } else {
-        take_ordinal(stems, &facts.stem)
-    };
+    let ordinal = if failure.is_some() { 0 } else { take_ordinal(stems, &facts.stem) };
     head.count_named(state);
     let settlement = state.is_settled().then(|| head.next_settlement());
-    PlannedItem {
-        id,
-        facts,
-        state,
-        failure,
-        ordinal,
-        settlement,
-    }
+    PlannedItem { id, facts, state, failure, ordinal, settlement }
 }
 
 fn take_ordinal(stems: &mut HashMap<String, u64>, stem: &str) -> u64 {

@@ -84,10 +84,7 @@ impl JobLock {
     /// process, has it; [`LockError::Io`] when the file cannot be used.
     pub fn acquire(state_dir: &Path, now: Timestamp, command: &str) -> Result<Self, LockError> {
         let path = state_dir.join(FILE_NAME);
-        let failed = |source| LockError::Io {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| LockError::Io { path: path.clone(), source };
         std::fs::create_dir_all(state_dir).map_err(failed)?;
         let mut file = OpenOptions::new()
             .read(true)
@@ -181,11 +178,7 @@ mod tests {
         assert_eq!(holder.pid, Some(std::process::id()));
         assert_eq!(holder.since, Some(at(1_700_000_000)));
         assert_eq!(
-            LockError::Held(LockHolder {
-                pid: Some(7),
-                ..holder
-            })
-            .to_string(),
+            LockError::Held(LockHolder { pid: Some(7), ..holder }).to_string(),
             "this job is in use by another run (`restore-batch run a.csv`), process 7, since \
              2023-11-14T22:13:20Z; wait until it ends, or stop it"
         );

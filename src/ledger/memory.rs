@@ -71,8 +71,7 @@ impl Store {
             let key = planned.facts.key;
             let ordinal = planned.ordinal;
             let kept = new_item(planned, edition);
-            self.items
-                .insert(kept.item.id, Entry { kept, key, ordinal });
+            self.items.insert(kept.item.id, Entry { kept, key, ordinal });
         }
         for moved in plan.moved {
             self.settle(moved.id, moved.settlement);
@@ -158,10 +157,7 @@ impl Store {
 
     fn audit(&self) -> Audit {
         let sum = |booking| -> Micros {
-            let booked = self
-                .attempts
-                .values()
-                .filter(|attempt| attempt.booking == booking);
+            let booked = self.attempts.values().filter(|attempt| attempt.booking == booking);
             booked.map(|attempt| attempt.price).sum()
         };
         Audit {
@@ -185,6 +181,7 @@ fn new_item(planned: PlannedItem, edition: Edition) -> Kept {
         staged_url: None,
         tries: 0,
         service_errors: 0,
+        refreshes: 0,
         not_before: None,
         request: None,
         media: Vec::new(),
@@ -196,10 +193,7 @@ fn new_item(planned: PlannedItem, edition: Edition) -> Kept {
         failure: planned.failure,
         artifacts: Vec::new(),
     };
-    Kept {
-        item,
-        settlement: planned.settlement,
-    }
+    Kept { item, settlement: planned.settlement }
 }
 
 impl Ledger for MemoryLedger {

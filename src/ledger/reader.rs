@@ -62,35 +62,27 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) async fn open(options: SqliteConnectOptions) -> LedgerResult<Self> {
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .connect_with(options)
-            .await?;
+        let pool =
+            SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
         Ok(Self { pool })
     }
 
     pub(super) async fn job(&self) -> LedgerResult<JobRecord> {
         let mut snapshot = self.pool.begin().await?;
-        let service = sqlx::query_scalar("SELECT service FROM job")
-            .fetch_one(&mut *snapshot)
-            .await?;
+        let service =
+            sqlx::query_scalar("SELECT service FROM job").fetch_one(&mut *snapshot).await?;
         let header = "SELECT columns, source_column, base_dir FROM editions \
                       ORDER BY edition DESC LIMIT 1";
         let header = sqlx::query(header).fetch_optional(&mut *snapshot).await?;
         let finished = "SELECT edition, content FROM editions WHERE content IS NOT NULL \
                         ORDER BY edition DESC LIMIT 1";
-        let finished: Option<(i64, String)> = sqlx::query_as(finished)
-            .fetch_optional(&mut *snapshot)
-            .await?;
+        let finished: Option<(i64, String)> =
+            sqlx::query_as(finished).fetch_optional(&mut *snapshot).await?;
         let header = header.map(|row| {
             let mut row = RowReader::new(&row);
             let columns = row.json()?;
             let source_column = usize::try_from(row.value::<i64>()?).unwrap_or(usize::MAX);
-            Ok::<_, LedgerError>(EditionHeader {
-                columns,
-                source_column,
-                base_dir: row.value()?,
-            })
+            Ok::<_, LedgerError>(EditionHeader { columns, source_column, base_dir: row.value()? })
         });
         Ok(JobRecord {
             finished: finished.map(|(edition, content)| (Edition(edition), content)),
@@ -108,15 +100,8 @@ impl Reader {
         // One snapshot, or an item that moves between two states could be missed.
         let mut snapshot = self.pool.begin().await?;
         let mut items = Vec::new();
-        for state in ItemState::ALL
-            .into_iter()
-            .filter(|state| states.contains(state))
-        {
-            let query = if state.is_owed() {
-                OWED_ITEMS
-            } else {
-                OPEN_ITEMS
-            };
+        for state in ItemState::ALL.into_iter().filter(|state| states.contains(state)) {
+            let query = if state.is_owed() { OWED_ITEMS } else { OPEN_ITEMS };
             let rows = sqlx::query(query)
                 .bind(state.as_str())
                 .bind(after.0)
@@ -133,10 +118,7 @@ impl Reader {
     }
 
     pub(super) async fn item(&self, id: ItemId) -> LedgerResult<Item> {
-        let row = sqlx::query(ONE_ITEM)
-            .bind(id.0)
-            .fetch_optional(&self.pool)
-            .await?;
+        let row = sqlx::query(ONE_ITEM).bind(id.0).fetch_optional(&self.pool).await?;
         let row = row.ok_or(LedgerError::UnknownItem(id))?;
         Ok(RowReader::new(&row).kept()?.item)
     }
@@ -157,16 +139,11 @@ impl Reader {
         while let Some(row) = rows.try_next().await? {
             let mut row = RowReader::new(&row);
             let settlement = row.value()?;
-            let is_next_item = settled
-                .last()
-                .is_none_or(|last| last.settlement != settlement);
+            let is_next_item = settled.last().is_none_or(|last| last.settlement != settlement);
             if settled.len() >= limit && is_next_item {
                 break;
             }
-            settled.push(SettledRow {
-                settlement,
-                row: row.row_record()?,
-            });
+            settled.push(SettledRow { settlement, row: row.row_record()? });
         }
         Ok(settled)
     }
@@ -177,18 +154,14 @@ impl Reader {
         after: i64,
         limit: usize,
     ) -> LedgerResult<Vec<RowRecord>> {
-        let wanted = ItemState::ALL
-            .into_iter()
-            .filter(|state| filter.wants(*state));
+        let wanted = ItemState::ALL.into_iter().filter(|state| filter.wants(*state));
         let rows = sqlx::query(ROWS)
             .bind(after)
             .bind(to_json_array(wanted.map(ItemState::as_str))?)
             .bind(sql_limit(limit))
             .fetch_all(&self.pool)
             .await?;
-        rows.iter()
-            .map(|row| RowReader::new(row).row_record())
-            .collect()
+        rows.iter().map(|row| RowReader::new(row).row_record()).collect()
     }
 
     /// Counts everything anew; for a ledger without a writer that keeps count.

@@ -26,7 +26,7 @@ use crate::core::{
 macro_rules! item_columns {
     () => {
         "items.id, items.edition, items.source, items.scale, items.version, items.stem, \
-         items.state, items.settlement, items.staged_url, items.tries, items.service_errors, \
+         items.state, items.settlement, items.staged_url, items.tries, items.service_errors, items.refreshes, \
          items.not_before, items.request_id, items.polling_url, items.media, items.submitted_at, \
          items.settled_at, items.attempt, items.booking, items.price, items.charged, \
          items.possibly_charged, items.failure, items.artifacts"
@@ -69,26 +69,19 @@ impl<'r> RowReader<'r> {
     /// Reads the next column as a time.
     fn time(&mut self) -> LedgerResult<Option<Timestamp>> {
         let millis: Option<i64> = self.value()?;
-        millis
-            .map(Timestamp::from_millisecond)
-            .transpose()
-            .map_err(damaged)
+        millis.map(Timestamp::from_millisecond).transpose().map_err(damaged)
     }
 
     /// Reads the next column as JSON; its default where there is none.
     pub(super) fn json<T: DeserializeOwned + Default>(&mut self) -> LedgerResult<T> {
         let text: Option<&str> = self.value()?;
-        text.map_or(Ok(T::default()), |text| {
-            serde_json::from_str(text).map_err(damaged)
-        })
+        text.map_or(Ok(T::default()), |text| serde_json::from_str(text).map_err(damaged))
     }
 
     /// Reads the next column as a state.
     pub(super) fn state(&mut self) -> LedgerResult<ItemState> {
         let word: &str = self.value()?;
-        let state = ItemState::ALL
-            .into_iter()
-            .find(|state| state.as_str() == word);
+        let state = ItemState::ALL.into_iter().find(|state| state.as_str() == word);
         state.ok_or_else(|| damaged(format_args!("`{word}` is no state")))
     }
 
@@ -111,6 +104,7 @@ impl<'r> RowReader<'r> {
             staged_url: self.value()?,
             tries: self.value()?,
             service_errors: self.value()?,
+            refreshes: self.value()?,
             not_before: self.time()?,
             request: self.request()?,
             media: self.json()?,
@@ -128,10 +122,7 @@ impl<'r> RowReader<'r> {
     fn request(&mut self) -> LedgerResult<Option<Request>> {
         let id: Option<String> = self.value()?;
         let polling_url = self.value()?;
-        Ok(id.map(|id| Request {
-            id: RequestId(id),
-            polling_url,
-        }))
+        Ok(id.map(|id| Request { id: RequestId(id), polling_url }))
     }
 
     fn attempt(&mut self) -> LedgerResult<Option<Attempt>> {
@@ -141,11 +132,7 @@ impl<'r> RowReader<'r> {
         let (Some(number), Some(booking), Some(price)) = (number, booking, price) else {
             return Ok(None);
         };
-        Ok(Some(Attempt {
-            number,
-            booking: booking_named(booking)?,
-            price: Micros(price),
-        }))
+        Ok(Some(Attempt { number, booking: booking_named(booking)?, price: Micros(price) }))
     }
 
     /// Reads `rows.line, rows.cells, rows.first` and the [`item_columns`].
@@ -160,15 +147,10 @@ impl<'r> RowReader<'r> {
 }
 
 fn booking_named(word: &str) -> LedgerResult<Booking> {
-    [
-        Booking::Reserved,
-        Booking::Charged,
-        Booking::Free,
-        Booking::PossiblyCharged,
-    ]
-    .into_iter()
-    .find(|booking| booking.as_str() == word)
-    .ok_or_else(|| damaged(format_args!("`{word}` is no booking")))
+    [Booking::Reserved, Booking::Charged, Booking::Free, Booking::PossiblyCharged]
+        .into_iter()
+        .find(|booking| booking.as_str() == word)
+        .ok_or_else(|| damaged(format_args!("`{word}` is no booking")))
 }
 
 /// Writes anything as JSON.
@@ -191,11 +173,7 @@ pub(super) fn hex(key: ItemKey) -> String {
 
 /// Writes a list as JSON, and an empty one as nothing.
 fn list<T: Serialize>(values: &[T]) -> LedgerResult<Option<String>> {
-    if values.is_empty() {
-        Ok(None)
-    } else {
-        to_json(values).map(Some)
-    }
+    if values.is_empty() { Ok(None) } else { to_json(values).map(Some) }
 }
 
 fn millis(time: Option<Timestamp>) -> Option<i64> {
@@ -244,10 +222,7 @@ pub(super) struct ItemMove {
 
 impl ItemMove {
     pub(super) fn new(moved: &MovedItem) -> Self {
-        Self {
-            id: moved.id.0,
-            settlement: moved.settlement,
-        }
+        Self { id: moved.id.0, settlement: moved.settlement }
     }
 }
 
@@ -280,6 +255,7 @@ pub(super) struct ItemUpdate<'a> {
     staged_url: Option<&'a str>,
     tries: u32,
     service_errors: u32,
+    refreshes: u32,
     not_before: Option<i64>,
     request_id: Option<&'a str>,
     polling_url: Option<&'a str>,
@@ -306,6 +282,7 @@ impl<'a> ItemUpdate<'a> {
             staged_url: item.staged_url.as_deref(),
             tries: item.tries,
             service_errors: item.service_errors,
+            refreshes: item.refreshes,
             not_before: millis(item.not_before),
             request_id: request.map(|request| request.id.0.as_str()),
             polling_url: request.and_then(|request| request.polling_url.as_deref()),

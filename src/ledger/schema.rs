@@ -72,9 +72,7 @@ pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> L
         Found::Ledger { version } => version,
         Found::Other => return Err(not_a_ledger(path)),
     };
-    sqlx::raw_sql("PRAGMA journal_mode = WAL")
-        .execute(&mut *connection)
-        .await?;
+    sqlx::raw_sql("PRAGMA journal_mode = WAL").execute(&mut *connection).await?;
     let done = usize::try_from(version).unwrap_or(0);
     for migration in MIGRATIONS.into_iter().skip(done) {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -103,15 +101,12 @@ pub(super) async fn check(connection: &mut SqliteConnection, path: &Path) -> Led
 }
 
 async fn inspect(connection: &mut SqliteConnection) -> LedgerResult<Found> {
-    let version: i64 = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(&mut *connection)
-        .await?;
-    let application: i64 = sqlx::query_scalar("PRAGMA application_id")
-        .fetch_one(&mut *connection)
-        .await?;
-    let objects: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
-        .fetch_one(connection)
-        .await?;
+    let version: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;
+    let application: i64 =
+        sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
+    let objects: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(connection).await?;
     Ok(match (application, version, objects) {
         (APPLICATION_ID, version, _) => Found::Ledger { version },
         (0, 0, 0) => Found::Empty,
@@ -120,10 +115,7 @@ async fn inspect(connection: &mut SqliteConnection) -> LedgerResult<Found> {
 }
 
 fn newer(found: i64) -> LedgerError {
-    LedgerError::Newer {
-        found,
-        known: VERSION,
-    }
+    LedgerError::Newer { found, known: VERSION }
 }
 
 fn not_a_ledger(path: &Path) -> LedgerError {
@@ -141,17 +133,9 @@ mod tests {
     async fn every_migration_sets_its_version_and_the_last_is_ours() {
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
         for (index, migration) in MIGRATIONS.into_iter().enumerate() {
-            sqlx::raw_sql(migration)
-                .execute(&mut connection)
-                .await
-                .unwrap();
+            sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
             let found = inspect(&mut connection).await.unwrap();
-            assert_eq!(
-                found,
-                Found::Ledger {
-                    version: i64::try_from(index).unwrap() + 1
-                }
-            );
+            assert_eq!(found, Found::Ledger { version: i64::try_from(index).unwrap() + 1 });
         }
         assert_eq!(MIGRATIONS.len(), usize::try_from(VERSION).unwrap());
         check(&mut connection, Path::new("x")).await.unwrap();

@@ -51,9 +51,7 @@ impl SqliteLedger {
     /// [`LedgerError::Newer`], [`LedgerError::Corrupt`], or
     /// [`LedgerError::Unavailable`] when the file cannot be opened or created.
     pub async fn open(path: &Path) -> LedgerResult<Self> {
-        Self::open_writer(path)
-            .await
-            .map_err(|error| at_path(error, path))
+        Self::open_writer(path).await.map_err(|error| at_path(error, path))
     }
 
     /// Opens the ledger in the file `path` for reading, also while a run writes to
@@ -63,9 +61,7 @@ impl SqliteLedger {
     ///
     /// As [`open`](Self::open); a missing file is [`LedgerError::Unavailable`].
     pub async fn open_read_only(path: &Path) -> LedgerResult<Self> {
-        Self::open_reader(path)
-            .await
-            .map_err(|error| at_path(error, path))
+        Self::open_reader(path).await.map_err(|error| at_path(error, path))
     }
 
     async fn open_writer(path: &Path) -> LedgerResult<Self> {
@@ -81,14 +77,7 @@ impl SqliteLedger {
         let (writer, totals) = Writer::new(connection, head);
         let (commands, waiting) = mpsc::channel(QUEUE);
         let task = tokio::spawn(writer.run(waiting));
-        Ok(Self {
-            reader,
-            writer: Some(WriterHandle {
-                commands,
-                totals,
-                task,
-            }),
-        })
+        Ok(Self { reader, writer: Some(WriterHandle { commands, totals, task }) })
     }
 
     async fn open_reader(path: &Path) -> LedgerResult<Self> {
@@ -96,10 +85,7 @@ impl SqliteLedger {
         let mut connection = options.connect().await?;
         schema::check(&mut connection, path).await?;
         connection.close().await?;
-        Ok(Self {
-            reader: Reader::open(options).await?,
-            writer: None,
-        })
+        Ok(Self { reader: Reader::open(options).await?, writer: None })
     }
 
     /// Ends all reads and writes, waits for the last commit and folds the log into
@@ -117,20 +103,14 @@ impl SqliteLedger {
     /// Hands a command to the writer and waits for its answer.
     async fn write<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> LedgerResult<T> {
         let Some(writer) = &self.writer else {
-            return Err(LedgerError::Unavailable(
-                "it was opened for reading only".to_owned(),
-            ));
+            return Err(LedgerError::Unavailable("it was opened for reading only".to_owned()));
         };
         let stopped = || {
             let text = "its writer has stopped; run the same command again";
             LedgerError::Unavailable(text.to_owned())
         };
         let (reply, answer) = oneshot::channel();
-        writer
-            .commands
-            .send(command(reply))
-            .await
-            .map_err(|_| stopped())?;
+        writer.commands.send(command(reply)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 }
@@ -194,12 +174,7 @@ impl Ledger for SqliteLedger {
         event: ItemEvent,
         now: Timestamp,
     ) -> BoxFuture<'_, LedgerResult<Item>> {
-        let step = Step {
-            fence,
-            item,
-            event,
-            now,
-        };
+        let step = Step { fence, item, event, now };
         Box::pin(self.write(move |reply| Command::Advance(step, reply)))
     }
 

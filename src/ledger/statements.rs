@@ -62,10 +62,7 @@ pub(super) async fn load_head(connection: &mut SqliteConnection) -> LedgerResult
 
     let edition = "SELECT edition, content IS NULL, rows FROM editions \
                    ORDER BY edition DESC LIMIT 1";
-    if let Some(row) = sqlx::query(edition)
-        .fetch_optional(&mut *connection)
-        .await?
-    {
+    if let Some(row) = sqlx::query(edition).fetch_optional(&mut *connection).await? {
         let mut row = RowReader::new(&row);
         head.edition = Edition(row.value()?);
         head.reading = row.value()?;
@@ -109,11 +106,7 @@ pub(super) async fn load_audit(connection: &mut SqliteConnection) -> LedgerResul
 
 /// Reads the fence anew, because another process may have begun a session.
 pub(super) async fn load_fence(connection: &mut SqliteConnection) -> LedgerResult<Fence> {
-    Ok(Fence(
-        sqlx::query_scalar("SELECT fence FROM job")
-            .fetch_one(connection)
-            .await?,
-    ))
+    Ok(Fence(sqlx::query_scalar("SELECT fence FROM job").fetch_one(connection).await?))
 }
 
 /// Keeps the highest settlement number.
@@ -121,10 +114,7 @@ pub(super) async fn save_settlement(
     connection: &mut SqliteConnection,
     settlement: i64,
 ) -> LedgerResult<()> {
-    sqlx::query("UPDATE job SET settlement = ?1")
-        .bind(settlement)
-        .execute(connection)
-        .await?;
+    sqlx::query("UPDATE job SET settlement = ?1").bind(settlement).execute(connection).await?;
     Ok(())
 }
 
@@ -146,10 +136,7 @@ pub(super) async fn bind_service(
     connection: &mut SqliteConnection,
     service: &str,
 ) -> LedgerResult<()> {
-    sqlx::query("UPDATE job SET service = ?1")
-        .bind(service)
-        .execute(connection)
-        .await?;
+    sqlx::query("UPDATE job SET service = ?1").bind(service).execute(connection).await?;
     Ok(())
 }
 
@@ -204,17 +191,10 @@ pub(super) async fn import(
     write_items(connection, head.edition, &plan).await?;
     if !plan.items.is_empty() {
         let stems = to_json_array(&stems)?;
-        sqlx::query(UPSERT_STEMS)
-            .bind(stems)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(UPSERT_STEMS).bind(stems).execute(&mut *connection).await?;
     }
     let rows = to_json_array(plan.rows.iter().map(RowInsert::new))?;
-    sqlx::query(INSERT_ROWS)
-        .bind(rows)
-        .bind(head.edition.0)
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query(INSERT_ROWS).bind(rows).bind(head.edition.0).execute(&mut *connection).await?;
     sqlx::query("UPDATE editions SET rows = ?2 WHERE edition = ?1")
         .bind(head.edition.0)
         .bind(i64::try_from(head.totals.rows).unwrap_or(i64::MAX))
@@ -229,11 +209,7 @@ async fn known_items(
 ) -> LedgerResult<HashMap<ItemKey, Known>> {
     let keys = to_json_array(rows.iter().map(|row| hex(row.item.key)))?;
     let mut known = HashMap::new();
-    for row in sqlx::query(KNOWN_ITEMS)
-        .bind(keys)
-        .fetch_all(connection)
-        .await?
-    {
+    for row in sqlx::query(KNOWN_ITEMS).bind(keys).fetch_all(connection).await? {
         let mut row = RowReader::new(&row);
         known.insert(
             row.key()?,
@@ -254,11 +230,7 @@ async fn known_stems(
 ) -> LedgerResult<HashMap<String, u64>> {
     let keys = to_json_array(rows.iter().map(|row| collision_key(&row.item.stem)))?;
     let mut stems = HashMap::new();
-    for row in sqlx::query(KNOWN_STEMS)
-        .bind(keys)
-        .fetch_all(connection)
-        .await?
-    {
+    for row in sqlx::query(KNOWN_STEMS).bind(keys).fetch_all(connection).await? {
         let mut row = RowReader::new(&row);
         stems.insert(row.value()?, row.value()?);
     }
@@ -271,11 +243,7 @@ async fn write_items(
     plan: &Plan,
 ) -> LedgerResult<()> {
     if !plan.items.is_empty() {
-        let items = plan
-            .items
-            .iter()
-            .map(ItemInsert::new)
-            .collect::<LedgerResult<Vec<_>>>()?;
+        let items = plan.items.iter().map(ItemInsert::new).collect::<LedgerResult<Vec<_>>>()?;
         sqlx::query(INSERT_ITEMS)
             .bind(to_json(&items)?)
             .bind(edition.0)

@@ -36,6 +36,7 @@ const UPDATE_ITEMS: &str = "UPDATE items SET \
      state = given.value ->> '$.state', settlement = given.value ->> '$.settlement', \
      staged_url = given.value ->> '$.staged_url', tries = given.value ->> '$.tries', \
      service_errors = given.value ->> '$.service_errors', \
+     refreshes = given.value ->> '$.refreshes', \
      not_before = given.value ->> '$.not_before', \
      request_id = given.value ->> '$.request_id', polling_url = given.value ->> '$.polling_url', \
      media = given.value ->> '$.media', submitted_at = given.value ->> '$.submitted_at', \
@@ -64,19 +65,12 @@ pub(super) async fn advance(
 ) -> LedgerResult<Vec<LedgerResult<Item>>> {
     let ids = to_json_array(steps.iter().map(|step| step.item))?;
     let mut items = BTreeMap::new();
-    for row in sqlx::query(SELECT_ITEMS)
-        .bind(ids)
-        .fetch_all(&mut *connection)
-        .await?
-    {
+    for row in sqlx::query(SELECT_ITEMS).bind(ids).fetch_all(&mut *connection).await? {
         let kept = RowReader::new(&row).kept()?;
         items.insert(kept.item.id, kept);
     }
     let mut changes = Changes::default();
-    let answers = steps
-        .into_iter()
-        .map(|step| changes.apply(step, head, &mut items))
-        .collect();
+    let answers = steps.into_iter().map(|step| changes.apply(step, head, &mut items)).collect();
     changes.write(connection, &items).await?;
     Ok(answers)
 }
@@ -96,12 +90,9 @@ impl Changes {
         items: &mut BTreeMap<ItemId, Kept>,
     ) -> LedgerResult<Item> {
         head.check_fence(step.fence)?;
-        let kept = items
-            .get_mut(&step.item)
-            .ok_or(LedgerError::UnknownItem(step.item))?;
+        let kept = items.get_mut(&step.item).ok_or(LedgerError::UnknownItem(step.item))?;
         if let Some(attempt) = head.advance(kept, step.event, step.now)? {
-            self.attempts
-                .insert((attempt.item, attempt.number), attempt);
+            self.attempts.insert((attempt.item, attempt.number), attempt);
         }
         self.items.insert(step.item);
         Ok(kept.item.clone())
@@ -112,24 +103,14 @@ impl Changes {
         connection: &mut SqliteConnection,
         items: &BTreeMap<ItemId, Kept>,
     ) -> LedgerResult<()> {
-        let changed = items
-            .values()
-            .filter(|kept| self.items.contains(&kept.item.id));
-        let updates = changed
-            .map(ItemUpdate::new)
-            .collect::<LedgerResult<Vec<_>>>()?;
+        let changed = items.values().filter(|kept| self.items.contains(&kept.item.id));
+        let updates = changed.map(ItemUpdate::new).collect::<LedgerResult<Vec<_>>>()?;
         if !updates.is_empty() {
-            sqlx::query(UPDATE_ITEMS)
-                .bind(to_json(&updates)?)
-                .execute(&mut *connection)
-                .await?;
+            sqlx::query(UPDATE_ITEMS).bind(to_json(&updates)?).execute(&mut *connection).await?;
         }
         if !self.attempts.is_empty() {
             let attempts = to_json_array(self.attempts.values().map(AttemptUpsert::new))?;
-            sqlx::query(UPSERT_ATTEMPTS)
-                .bind(attempts)
-                .execute(connection)
-                .await?;
+            sqlx::query(UPSERT_ATTEMPTS).bind(attempts).execute(connection).await?;
         }
         Ok(())
     }

@@ -82,8 +82,7 @@ impl Answers {
             Err(error) if ends_transaction(error) => Err(error.clone()),
             _ => Ok(()),
         };
-        self.0
-            .push(Box::new(move |commit| answer(reply, commit.and(result))));
+        self.0.push(Box::new(move |commit| answer(reply, commit.and(result))));
         failure
     }
 
@@ -115,14 +114,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(connection: SqliteConnection, head: Head) -> (Self, watch::Receiver<Totals>) {
         let (totals, watched) = watch::channel(head.totals);
-        (
-            Self {
-                connection,
-                head: Some(head),
-                totals,
-            },
-            watched,
-        )
+        (Self { connection, head: Some(head), totals }, watched)
     }
 
     /// Serves commands until all senders are gone, then closes the database.

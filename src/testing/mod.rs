@@ -4,3 +4,4 @@
 //! as a dev-dependency; a release binary never contains it.
 
 pub mod ledger_suite;
+pub mod scripted_server;

@@ -18,10 +18,7 @@ const BATCH: i64 = 1_000;
 #[expect(clippy::print_stderr, reason = "the numbers are the purpose")]
 fn tell(what: &str, count: i64, took: Duration) {
     let times = f64::from(u32::try_from(count).unwrap());
-    eprintln!(
-        "{what}: {count} in {took:.2?}, {:.0}/s",
-        times / took.as_secs_f64()
-    );
+    eprintln!("{what}: {count} in {took:.2?}, {:.0}/s", times / took.as_secs_f64());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,41 +32,27 @@ async fn import_and_read_a_million_rows() {
         let mut took = Duration::ZERO;
         for batch in 0..ROWS / BATCH {
             let lines = batch * BATCH..(batch + 1) * BATCH;
-            let rows = lines
-                .map(|line| row(line, &format!("album-{batch}/picture-{line}")))
-                .collect();
+            let rows =
+                lines.map(|line| row(line, &format!("album-{batch}/picture-{line}"))).collect();
             let begun = Instant::now();
             ledger.import(fence, edition, rows).await.unwrap();
             took += begun.elapsed();
         }
         tell(&format!("import, {round}"), ROWS, took);
         let begun = Instant::now();
-        ledger
-            .finish_edition(fence, edition, String::new())
-            .await
-            .unwrap();
+        ledger.finish_edition(fence, edition, String::new()).await.unwrap();
         tell("finish", ROWS, begun.elapsed());
     }
     let begun = Instant::now();
     let mut after = 0;
-    while let Some(last) = ledger
-        .rows(RowFilter::All, after, 1_000)
-        .await
-        .unwrap()
-        .last()
-    {
+    while let Some(last) = ledger.rows(RowFilter::All, after, 1_000).await.unwrap().last() {
         after = last.line;
     }
     tell("rows in pages of 1,000", ROWS, begun.elapsed());
     let begun = Instant::now();
     let mut after = ItemId(0);
     let states = vec![ItemState::Pending, ItemState::Staged];
-    while let Some(last) = ledger
-        .open_items(states.clone(), after, 500)
-        .await
-        .unwrap()
-        .last()
-    {
+    while let Some(last) = ledger.open_items(states.clone(), after, 500).await.unwrap().last() {
         after = last.id;
     }
     tell("open items in pages of 500", ROWS, begun.elapsed());
@@ -87,9 +70,7 @@ async fn advance_from_many_tasks() {
         let home = TempHome::new();
         let ledger = Arc::new(home.ledger().await);
         let items: i64 = if tasks == 1 { 2_000 } else { 20_480 };
-        let rows = (1..=items)
-            .map(|line| row(line, &format!("picture-{line}")))
-            .collect();
+        let rows = (1..=items).map(|line| row(line, &format!("picture-{line}"))).collect();
         let fence = start(ledger.as_ref(), rows).await.unwrap().fence;
         let begun = Instant::now();
         let mut running = tokio::task::JoinSet::new();
@@ -98,19 +79,12 @@ async fn advance_from_many_tasks() {
             running.spawn(async move {
                 for id in (1..=items).filter(|id| id % tasks == task) {
                     for event in whole_life() {
-                        ledger
-                            .advance(fence, ItemId(id), event, at(0))
-                            .await
-                            .unwrap();
+                        ledger.advance(fence, ItemId(id), event, at(0)).await.unwrap();
                     }
                 }
             });
         }
         running.join_all().await;
-        tell(
-            &format!("advance from {tasks} tasks"),
-            items * 4,
-            begun.elapsed(),
-        );
+        tell(&format!("advance from {tasks} tasks"), items * 4, begun.elapsed());
     }
 }

@@ -37,12 +37,7 @@ impl TempHome {
         let ledger = self.ledger().await;
         let names: Vec<String> = (0..items).map(|n| format!("picture-{n}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        start(&ledger, rows(&names))
-            .await
-            .unwrap()
-            .advance_all(1, whole_life())
-            .await
-            .unwrap();
+        start(&ledger, rows(&names)).await.unwrap().advance_all(1, whole_life()).await.unwrap();
         ledger.close().await;
     }
 }
@@ -54,19 +49,11 @@ impl Home for TempHome {
 }
 
 async fn raw(path: &Path) -> SqliteConnection {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .connect()
-        .await
-        .unwrap()
+    SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap()
 }
 
 async fn assert_refused(path: &Path, is_expected: fn(&LedgerError) -> bool) {
-    for result in [
-        SqliteLedger::open(path).await,
-        SqliteLedger::open_read_only(path).await,
-    ] {
+    for result in [SqliteLedger::open(path).await, SqliteLedger::open_read_only(path).await] {
         let error = result.err().unwrap();
         assert!(is_expected(&error), "{error}");
     }
@@ -77,21 +64,12 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     let home = TempHome::new();
     home.fill(1).await;
     let mut connection = raw(&home.path()).await;
-    sqlx::raw_sql("PRAGMA user_version = 99")
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    sqlx::raw_sql("PRAGMA user_version = 99").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 
     let before = std::fs::read(home.path()).unwrap();
-    assert_refused(&home.path(), |error| {
-        *error
-            == LedgerError::Newer {
-                found: 99,
-                known: 1,
-            }
-    })
-    .await;
+    assert_refused(&home.path(), |error| *error == LedgerError::Newer { found: 99, known: 1 })
+        .await;
     assert_eq!(std::fs::read(home.path()).unwrap(), before);
 }
 
@@ -119,10 +97,7 @@ async fn a_file_that_was_cut_is_refused() {
     let whole = std::fs::read(home.path()).unwrap();
     for share in [2, 10] {
         std::fs::write(home.path(), &whole[..whole.len() / share]).unwrap();
-        assert_refused(&home.path(), |error| {
-            matches!(error, LedgerError::Corrupt(_))
-        })
-        .await;
+        assert_refused(&home.path(), |error| matches!(error, LedgerError::Corrupt(_))).await;
     }
 }
 
@@ -131,25 +106,17 @@ async fn a_database_of_another_program_is_refused_and_left_alone() {
     let home = TempHome::new();
     std::fs::create_dir_all(home.path().parent().unwrap()).unwrap();
     let mut connection = raw(&home.path()).await;
-    sqlx::raw_sql("CREATE TABLE items (id)")
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    sqlx::raw_sql("CREATE TABLE items (id)").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let before = std::fs::read(home.path()).unwrap();
-    assert_refused(&home.path(), |error| {
-        matches!(error, LedgerError::Corrupt(_))
-    })
-    .await;
+    assert_refused(&home.path(), |error| matches!(error, LedgerError::Corrupt(_))).await;
     assert_eq!(std::fs::read(home.path()).unwrap(), before);
 }
 
 #[tokio::test]
 async fn a_missing_file_is_not_created_by_reading() {
     let home = TempHome::new();
-    let error = SqliteLedger::open_read_only(&home.path())
-        .await
-        .unwrap_err();
+    let error = SqliteLedger::open_read_only(&home.path()).await.unwrap_err();
     assert!(matches!(error, LedgerError::Unavailable(_)), "{error}");
     assert!(!home.path().exists());
 }
@@ -201,17 +168,11 @@ async fn status_reads_while_a_run_writes() {
     let status = SqliteLedger::open_read_only(&home.path()).await.unwrap();
     for event in whole_life() {
         job.advance(1, event).await.unwrap();
-        assert_eq!(
-            status.totals().await.unwrap(),
-            ledger.totals().await.unwrap()
-        );
+        assert_eq!(status.totals().await.unwrap(), ledger.totals().await.unwrap());
         let item = status.item(ItemId(1)).await.unwrap();
         assert_eq!(item, ledger.item(ItemId(1)).await.unwrap());
     }
-    assert_eq!(
-        status.rows(RowFilter::Finished, 0, 10).await.unwrap().len(),
-        1
-    );
+    assert_eq!(status.rows(RowFilter::Finished, 0, 10).await.unwrap().len(), 1);
 
     let refused = status.begin_session().await.unwrap_err();
     assert!(matches!(refused, LedgerError::Unavailable(_)), "{refused}");
@@ -262,17 +223,8 @@ async fn many_tasks_at_once() {
         ItemState::Done => 4,
         _ => 0,
     };
-    let items = ledger
-        .open_items(ItemState::ALL.to_vec(), ItemId(0), 1_000)
-        .await
-        .unwrap();
-    assert_eq!(
-        items
-            .into_iter()
-            .map(|item| steps(item.state))
-            .sum::<usize>(),
-        acknowledged
-    );
+    let items = ledger.open_items(ItemState::ALL.to_vec(), ItemId(0), 1_000).await.unwrap();
+    assert_eq!(items.into_iter().map(|item| steps(item.state)).sum::<usize>(), acknowledged);
 }
 
 /// Ends the process's part in the middle of writes, as far as that can be done without
@@ -280,12 +232,7 @@ async fn many_tasks_at_once() {
 #[test]
 fn a_runtime_that_goes_away_loses_nothing_acknowledged() {
     let home = TempHome::new();
-    let runtime = || {
-        tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-    };
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let crashed = runtime();
     let acknowledged = crashed.block_on(async {
         let ledger = Arc::new(home.ledger().await);
@@ -296,15 +243,9 @@ fn a_runtime_that_goes_away_loses_nothing_acknowledged() {
         for id in 1..=500 {
             let (ledger, sender) = (Arc::clone(&ledger), sender.clone());
             tokio::spawn(async move {
-                ledger
-                    .advance(fence, ItemId(id), intent(), at(0))
-                    .await
-                    .unwrap();
+                ledger.advance(fence, ItemId(id), intent(), at(0)).await.unwrap();
                 sender.send(id).await.unwrap();
-                ledger
-                    .advance(fence, ItemId(id), accepted("r"), at(0))
-                    .await
-                    .unwrap();
+                ledger.advance(fence, ItemId(id), accepted("r"), at(0)).await.unwrap();
             });
         }
         let mut acknowledged = Vec::new();
@@ -316,16 +257,10 @@ fn a_runtime_that_goes_away_loses_nothing_acknowledged() {
     runtime().block_on(async {
         let ledger = home.ledger().await;
         for id in acknowledged {
-            assert!(
-                ledger.item(ItemId(id)).await.unwrap().state.is_owed(),
-                "item {id}"
-            );
+            assert!(ledger.item(ItemId(id)).await.unwrap().state.is_owed(), "item {id}");
         }
         ledger.begin_session().await.unwrap();
-        let (totals, audit) = (
-            ledger.totals().await.unwrap(),
-            ledger.audit().await.unwrap(),
-        );
+        let (totals, audit) = (ledger.totals().await.unwrap(), ledger.audit().await.unwrap());
         assert_eq!(totals.money.reserved, audit.reserved);
         assert_eq!(totals.count(ItemState::Staged) + audit.attempts, 500);
     });
@@ -350,18 +285,12 @@ async fn a_failed_commit_acknowledges_nothing() {
 
     let calls = (1..=3).map(|id| job.advance(id, intent()));
     for answer in futures::future::join_all(calls).await {
-        assert!(
-            matches!(answer, Err(LedgerError::Unavailable(_))),
-            "{answer:?}"
-        );
+        assert!(matches!(answer, Err(LedgerError::Unavailable(_))), "{answer:?}");
     }
     assert_eq!(ledger.audit().await.unwrap().attempts, 0);
     assert_eq!(ledger.totals().await.unwrap(), before);
 
-    sqlx::raw_sql("DROP TRIGGER full")
-        .execute(&mut saboteur)
-        .await
-        .unwrap();
+    sqlx::raw_sql("DROP TRIGGER full").execute(&mut saboteur).await.unwrap();
     saboteur.close().await.unwrap();
     for id in 1..=3 {
         job.advance(id, intent()).await.unwrap();

@@ -32,6 +32,7 @@ CREATE TABLE items (
     staged_url        TEXT,
     tries             INTEGER NOT NULL DEFAULT 0,
     service_errors    INTEGER NOT NULL DEFAULT 0,
+    refreshes         INTEGER NOT NULL DEFAULT 0,
     not_before        INTEGER,
     request_id        TEXT,
     polling_url       TEXT,

@@ -15,26 +15,15 @@ use crate::{
 pub async fn an_illegal_event_changes_nothing(ledger: &dyn Ledger) -> LedgerResult<()> {
     let job = start(ledger, rows(&["a"])).await?;
     job.advance(1, intent()).await?;
-    let before = (
-        ledger.item(ItemId(1)).await?,
-        ledger.totals().await?,
-        ledger.audit().await?,
-    );
+    let before = (ledger.item(ItemId(1)).await?, ledger.totals().await?, ledger.audit().await?);
     for event in [intent(), completed(), published(), ItemEvent::RetryPoll] {
         let kind = event.kind();
         let Err(LedgerError::Illegal { item, source }) = job.advance(1, event).await else {
             panic!("{kind:?} must be illegal");
         };
-        assert_eq!(
-            (item, source.state, source.event),
-            (ItemId(1), ItemState::Submitting, kind)
-        );
+        assert_eq!((item, source.state, source.event), (ItemId(1), ItemState::Submitting, kind));
     }
-    let after = (
-        ledger.item(ItemId(1)).await?,
-        ledger.totals().await?,
-        ledger.audit().await?,
-    );
+    let after = (ledger.item(ItemId(1)).await?, ledger.totals().await?, ledger.audit().await?);
     assert_eq!(before, after);
     Ok(())
 }
@@ -55,13 +44,9 @@ pub async fn every_fact_comes_back(ledger: &dyn Ledger) -> LedgerResult<()> {
     let mut local = row(2, "a");
     local.item.state = Ok(ItemState::Pending);
     let job = start(ledger, vec![local]).await?;
-    let staged = ItemEvent::Staged {
-        url: Some("https://bucket/a?signature=\u{0}".to_owned()),
-    };
-    let error = ItemEvent::ServiceError {
-        failure: failure(FailureCode::ServiceError),
-        not_before: at(60),
-    };
+    let staged = ItemEvent::Staged { url: Some("https://bucket/a?signature=\u{0}".to_owned()) };
+    let error =
+        ItemEvent::ServiceError { failure: failure(FailureCode::ServiceError), not_before: at(60) };
     let postponed = ItemEvent::Postponed {
         failure: failure(FailureCode::StatusUnavailable),
         not_before: at(90),
@@ -74,9 +59,7 @@ pub async fn every_fact_comes_back(ledger: &dyn Ledger) -> LedgerResult<()> {
         error,
         intent(),
         lost(),
-        ItemEvent::RequestNamed {
-            request_id: RequestId("second \"\u{0}\"".to_owned()),
-        },
+        ItemEvent::RequestNamed { request_id: RequestId("second \"\u{0}\"".to_owned()) },
         postponed,
         completed(),
         ItemEvent::Published { artifacts },
@@ -84,9 +67,7 @@ pub async fn every_fact_comes_back(ledger: &dyn Ledger) -> LedgerResult<()> {
     let mut item = ledger.item(ItemId(1)).await?;
     for (second, event) in (0..).zip(life) {
         let kind = event.kind();
-        item = ledger
-            .advance(job.fence, ItemId(1), event, at(second))
-            .await?;
+        item = ledger.advance(job.fence, ItemId(1), event, at(second)).await?;
         assert_eq!(ledger.item(ItemId(1)).await?, item, "after {kind:?}");
         for time in [item.submitted_at, item.not_before].into_iter().flatten() {
             assert_eq!(time.subsec_nanosecond(), 123_000_000, "after {kind:?}");
@@ -101,18 +82,12 @@ pub async fn every_fact_comes_back(ledger: &dyn Ledger) -> LedgerResult<()> {
 pub async fn every_attempt_is_booked(ledger: &dyn Ledger) -> LedgerResult<()> {
     let job = start(ledger, rows(&["a", "b", "c", "d"])).await?;
     let gave_up = ItemEvent::PollGaveUp(failure(FailureCode::Deadline));
-    let refused = ItemEvent::NotAccepted {
-        failure: failure(FailureCode::Throttled),
-    };
-    job.advance_all(1, vec![intent(), lost(), ItemEvent::Resubmit])
-        .await?;
+    let refused = ItemEvent::NotAccepted { failure: failure(FailureCode::Throttled) };
+    job.advance_all(1, vec![intent(), lost(), ItemEvent::Resubmit]).await?;
     job.advance_all(1, whole_life()).await?;
-    job.advance_all(2, vec![intent(), refused, intent(), accepted("b")])
-        .await?;
-    job.advance_all(3, vec![intent(), accepted("c"), gave_up])
-        .await?;
-    job.advance_all(4, vec![intent(), accepted("d"), completed()])
-        .await?;
+    job.advance_all(2, vec![intent(), refused, intent(), accepted("b")]).await?;
+    job.advance_all(3, vec![intent(), accepted("c"), gave_up]).await?;
+    job.advance_all(4, vec![intent(), accepted("d"), completed()]).await?;
 
     let audit = ledger.audit().await?;
     assert_eq!(audit.attempts, 6);
@@ -123,10 +98,7 @@ pub async fn every_attempt_is_booked(ledger: &dyn Ledger) -> LedgerResult<()> {
     assert_eq!(totals.submits, 4);
     assert_eq!(totals.money.committed(), PRICE.times(5));
     let item = ledger.item(ItemId(1)).await?;
-    assert_eq!(
-        (item.attempts(), item.charged, item.possibly_charged),
-        (2, PRICE, PRICE)
-    );
+    assert_eq!((item.attempts(), item.charged, item.possibly_charged), (2, PRICE, PRICE));
     Ok(())
 }
 
@@ -135,12 +107,8 @@ pub async fn every_attempt_is_booked(ledger: &dyn Ledger) -> LedgerResult<()> {
 pub async fn totals_equal_a_recount(ledger: &dyn Ledger) -> LedgerResult<()> {
     let names: Vec<String> = (0..24).map(|n| format!("picture-{n}")).collect();
     let edition = |keep: fn(usize) -> bool| {
-        let kept = (2..)
-            .zip(&names)
-            .enumerate()
-            .filter(|(index, _)| keep(*index));
-        kept.map(|(_, (line, name))| row(line, name))
-            .collect::<Vec<_>>()
+        let kept = (2..).zip(&names).enumerate().filter(|(index, _)| keep(*index));
+        kept.map(|(_, (line, name))| row(line, name)).collect::<Vec<_>>()
     };
     let mut job = start(ledger, edition(|_| true)).await?;
     let editions: [fn(usize) -> bool; 3] = [|n| n % 2 == 0, |n| n < 18, |_| true];
@@ -184,16 +152,11 @@ fn random_event(seed: &str, state: ItemState) -> ItemEvent {
         ItemEvent::NotAccepted { failure: failed() },
         ItemEvent::Rejected(failed()),
         ItemEvent::ServiceFailed(failed()),
-        ItemEvent::ServiceError {
-            failure: failed(),
-            not_before: at(1),
-        },
+        ItemEvent::ServiceError { failure: failed(), not_before: at(1) },
         ItemEvent::PollGaveUp(failed()),
         ItemEvent::LinkExpired(failed()),
         ItemEvent::Resubmit,
-        ItemEvent::RequestNamed {
-            request_id: RequestId("n".to_owned()),
-        },
+        ItemEvent::RequestNamed { request_id: RequestId("n".to_owned()) },
         ItemEvent::RetryPoll,
         ItemEvent::RequestForgotten,
         ItemEvent::RetrySubmit,
@@ -209,10 +172,7 @@ fn random_event(seed: &str, state: ItemState) -> ItemEvent {
 }
 
 async fn assert_recount(job: &Job<'_>) -> LedgerResult<()> {
-    let mut counted = Totals {
-        rows: job.ledger.totals().await?.rows,
-        ..Totals::default()
-    };
+    let mut counted = Totals { rows: job.ledger.totals().await?.rows, ..Totals::default() };
     for id in 1..=24 {
         let item = job.ledger.item(ItemId(id)).await?;
         if item.edition == job.edition || item.state.is_owed() {
@@ -233,10 +193,8 @@ async fn assert_recount(job: &Job<'_>) -> LedgerResult<()> {
 fn count_money(counted: &mut Totals, item: &Item) {
     counted.money.charged += item.charged;
     counted.money.possibly_charged += item.possibly_charged;
-    let reserved = item
-        .attempt
-        .as_ref()
-        .filter(|attempt| attempt.booking == crate::core::Booking::Reserved);
+    let reserved =
+        item.attempt.as_ref().filter(|attempt| attempt.booking == crate::core::Booking::Reserved);
     counted.money.reserved += reserved.map_or(Micros::ZERO, |attempt| attempt.price);
 }
 
@@ -245,15 +203,11 @@ pub async fn events_sent_at_once_are_applied_once_each(ledger: &dyn Ledger) -> L
     let names: Vec<String> = (0..50).map(|n| format!("picture-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let job = start(ledger, rows(&names)).await?;
-    let calls = (0..8)
-        .flat_map(|_| 1..=50)
-        .map(|id| job.advance(id, intent()));
+    let calls = (0..8).flat_map(|_| 1..=50).map(|id| job.advance(id, intent()));
     let answers = join_all(calls).await;
     let acknowledged = answers.iter().filter(|answer| answer.is_ok()).count();
-    let illegal = answers
-        .iter()
-        .filter(|answer| matches!(answer, Err(LedgerError::Illegal { .. })))
-        .count();
+    let illegal =
+        answers.iter().filter(|answer| matches!(answer, Err(LedgerError::Illegal { .. }))).count();
     assert_eq!((acknowledged, illegal), (50, 350));
     assert_eq!(ledger.audit().await?.attempts, 50);
     assert_eq!(ledger.totals().await?.money.reserved, PRICE.times(50));
@@ -266,23 +220,12 @@ pub async fn events_of_one_item_take_effect_in_order(ledger: &dyn Ledger) -> Led
     let job = start(ledger, rows(&["a", "b"])).await?;
     let mut events = vec![intent(), lost(), ItemEvent::Resubmit];
     events.extend(whole_life());
-    let calls = events
-        .into_iter()
-        .flat_map(|event| [job.advance(1, event.clone()), job.advance(2, event)]);
-    let states: Vec<_> = join_all(calls)
-        .await
-        .into_iter()
-        .map(|item| item.map(|item| item.state))
-        .collect();
-    let expected = [
-        S::Submitting,
-        S::InDoubt,
-        S::Staged,
-        S::Submitting,
-        S::Submitted,
-        S::Ready,
-        S::Done,
-    ];
+    let calls =
+        events.into_iter().flat_map(|event| [job.advance(1, event.clone()), job.advance(2, event)]);
+    let states: Vec<_> =
+        join_all(calls).await.into_iter().map(|item| item.map(|item| item.state)).collect();
+    let expected =
+        [S::Submitting, S::InDoubt, S::Staged, S::Submitting, S::Submitted, S::Ready, S::Done];
     for (pair, state) in states.chunks(2).zip(expected) {
         assert_eq!(pair, [Ok(state), Ok(state)]);
     }
@@ -294,11 +237,7 @@ pub async fn events_of_one_item_take_effect_in_order(ledger: &dyn Ledger) -> Led
 /// Refused calls of any kind do not touch those that wait with them.
 pub async fn one_refused_event_of_many_fails_alone(ledger: &dyn Ledger) -> LedgerResult<()> {
     let job = start(ledger, vec![row(2, "a"), bad(row(3, "b")), row(4, "c")]).await?;
-    let stale = Job {
-        ledger,
-        fence: crate::core::Fence(0),
-        edition: Edition(0),
-    };
+    let stale = Job { ledger, fence: crate::core::Fence(0), edition: Edition(0) };
     let answers = join_all([
         job.advance(1, intent()),
         job.advance(2, intent()),
@@ -308,17 +247,8 @@ pub async fn one_refused_event_of_many_fails_alone(ledger: &dyn Ledger) -> Ledge
         job.advance(1, accepted("r")),
     ])
     .await;
-    assert!(
-        answers[0].is_ok() && answers[4].is_ok() && answers[5].is_ok(),
-        "{answers:?}"
-    );
-    assert!(matches!(
-        answers[1],
-        Err(LedgerError::Illegal {
-            item: ItemId(2),
-            ..
-        })
-    ));
+    assert!(answers[0].is_ok() && answers[4].is_ok() && answers[5].is_ok(), "{answers:?}");
+    assert!(matches!(answers[1], Err(LedgerError::Illegal { item: ItemId(2), .. })));
     assert_eq!(answers[2], Err(LedgerError::UnknownItem(ItemId(99))));
     assert_eq!(answers[3], Err(LedgerError::StaleFence));
     assert_eq!(ledger.item(ItemId(1)).await?.state, ItemState::Submitted);
@@ -336,10 +266,7 @@ pub async fn a_call_that_is_not_awaited_breaks_nothing(ledger: &dyn Ledger) -> L
     // A write after it waits for it.
     job.read(rows(&["a", "b"])).await?;
 
-    let states = [
-        ledger.item(ItemId(1)).await?.state,
-        ledger.item(ItemId(2)).await?.state,
-    ];
+    let states = [ledger.item(ItemId(1)).await?.state, ledger.item(ItemId(2)).await?.state];
     assert_eq!(states[1], ItemState::Staged);
     let begun = u64::from(states[0] == ItemState::Submitting);
     assert_eq!(ledger.audit().await?.attempts, begun);

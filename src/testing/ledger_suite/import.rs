@@ -4,16 +4,13 @@ use super::samples::{
     Job, accepted, bad, failure, header, intent, offered, row, rows, start, whole_life,
 };
 use crate::{
-    core::{Edition, FailureCode, Fence, ItemId, ItemState, Micros},
+    core::{Edition, FailureCode, ItemId, ItemState, Micros},
     ledger::{Imported, Ledger, LedgerError, LedgerResult, NewRow, RowFilter},
 };
 
 async fn lines(ledger: &dyn Ledger) -> LedgerResult<Vec<(i64, i64, bool)>> {
     let rows = ledger.rows(RowFilter::All, 0, usize::MAX).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.line, row.item.id.0, row.first))
-        .collect())
+    Ok(rows.into_iter().map(|row| (row.line, row.item.id.0, row.first)).collect())
 }
 
 /// Ids are given in the order of rows, over all batches.
@@ -24,19 +21,10 @@ pub async fn ids_grow_in_row_order(ledger: &dyn Ledger) -> LedgerResult<()> {
     for batch in 0..3 {
         let names: Vec<String> = (0..700).rev().map(|n| format!("{batch}-{n}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let rows: Vec<NewRow> = (batch * 700 + 1..)
-            .zip(names)
-            .map(|(line, name)| row(line, name))
-            .collect();
+        let rows: Vec<NewRow> =
+            (batch * 700 + 1..).zip(names).map(|(line, name)| row(line, name)).collect();
         let imported = ledger.import(fence, edition, rows).await?;
-        assert_eq!(
-            imported,
-            Imported {
-                rows: 700,
-                new_items: 700,
-                duplicates: 0
-            }
-        );
+        assert_eq!(imported, Imported { rows: 700, new_items: 700, duplicates: 0 });
     }
     for (line, item, first) in lines(ledger).await? {
         assert!(item > last && first, "line {line}");
@@ -53,44 +41,17 @@ pub async fn duplicates_share_an_item(ledger: &dyn Ledger) -> LedgerResult<()> {
     let edition = ledger.begin_edition(fence, header()).await?;
     let mut again = row(4, "a");
     "other".clone_into(&mut again.item.stem);
-    let imported = ledger
-        .import(fence, edition, vec![row(2, "a"), row(3, "b"), again])
-        .await?;
-    assert_eq!(
-        imported,
-        Imported {
-            rows: 3,
-            new_items: 2,
-            duplicates: 1
-        }
-    );
-    let imported = ledger
-        .import(fence, edition, vec![row(5, "b"), row(6, "c")])
-        .await?;
-    assert_eq!(
-        imported,
-        Imported {
-            rows: 2,
-            new_items: 1,
-            duplicates: 1
-        }
-    );
+    let imported = ledger.import(fence, edition, vec![row(2, "a"), row(3, "b"), again]).await?;
+    assert_eq!(imported, Imported { rows: 3, new_items: 2, duplicates: 1 });
+    let imported = ledger.import(fence, edition, vec![row(5, "b"), row(6, "c")]).await?;
+    assert_eq!(imported, Imported { rows: 2, new_items: 1, duplicates: 1 });
     assert_eq!(
         lines(ledger).await?,
-        [
-            (2, 1, true),
-            (3, 2, true),
-            (4, 1, false),
-            (5, 2, false),
-            (6, 3, true)
-        ]
+        [(2, 1, true), (3, 2, true), (4, 1, false), (5, 2, false), (6, 3, true)]
     );
     assert_eq!(ledger.item(ItemId(1)).await?.stem, "a");
     let totals = ledger.totals().await?;
-    assert_eq!(
-        (totals.rows, totals.all(), totals.count(ItemState::Staged)),
-        (5, 3, 3)
-    );
+    assert_eq!((totals.rows, totals.all(), totals.count(ItemState::Staged)), (5, 3, 3));
     Ok(())
 }
 
@@ -101,10 +62,7 @@ pub async fn bad_rows_have_failed_at_once(ledger: &dyn Ledger) -> LedgerResult<(
     assert_eq!(item.state, ItemState::Failed);
     assert_eq!(item.failure, Some(failure(FailureCode::BadRow)));
     let settled = ledger.settled_rows(0, 10).await?;
-    assert_eq!(
-        settled.iter().map(|row| row.row.line).collect::<Vec<_>>(),
-        [3]
-    );
+    assert_eq!(settled.iter().map(|row| row.row.line).collect::<Vec<_>>(), [3]);
     assert_eq!(ledger.totals().await?.settled(), 1);
     Ok(())
 }
@@ -117,10 +75,7 @@ pub async fn a_corrected_row_starts_over(ledger: &dyn Ledger) -> LedgerResult<()
     corrected.item.scale = 4;
     job.read(vec![corrected, bad(row(3, "b"))]).await?;
     let item = ledger.item(ItemId(1)).await?;
-    assert_eq!(
-        (item.state, item.scale, item.failure),
-        (ItemState::Staged, 4, None)
-    );
+    assert_eq!((item.state, item.scale, item.failure), (ItemState::Staged, 4, None));
     assert_eq!(ledger.stem_ordinal(ItemId(1)).await?, 0);
     assert_eq!(offered(ledger, &[ItemState::Staged]).await?, [1]);
     assert_eq!(offered(ledger, &[ItemState::Failed]).await?, [2]);
@@ -138,27 +93,15 @@ pub async fn an_edited_manifest_replaces_rows_and_keeps_money(
     let before = ledger.item(ItemId(1)).await?;
 
     job.read(rows(&["new", "done", "stays", "done"])).await?;
-    assert_eq!(
-        lines(ledger).await?,
-        [(2, 5, true), (3, 1, true), (4, 4, true), (5, 1, false)]
-    );
+    assert_eq!(lines(ledger).await?, [(2, 5, true), (3, 1, true), (4, 4, true), (5, 1, false)]);
     assert_eq!(offered(ledger, &ItemState::ALL).await?, [1, 4, 5]);
     let totals = ledger.totals().await?;
-    assert_eq!(
-        (totals.rows, totals.all(), totals.count(ItemState::Done)),
-        (4, 3, 1)
-    );
+    assert_eq!((totals.rows, totals.all(), totals.count(ItemState::Done)), (4, 3, 1));
     assert_eq!(totals.money.charged, Micros(6_200));
     assert_eq!(totals.submits, 2);
     let after = ledger.item(ItemId(1)).await?;
     assert_eq!(after.edition, job.edition);
-    assert_eq!(
-        crate::core::Item {
-            edition: before.edition,
-            ..after
-        },
-        before
-    );
+    assert_eq!(crate::core::Item { edition: before.edition, ..after }, before);
     Ok(())
 }
 
@@ -185,32 +128,18 @@ pub async fn what_is_owed_is_offered_for_ever(ledger: &dyn Ledger) -> LedgerResu
 pub async fn an_unfinished_edition_is_replaced(ledger: &dyn Ledger) -> LedgerResult<()> {
     let fence = ledger.begin_session().await?;
     let cut_off = ledger.begin_edition(fence, header()).await?;
-    ledger
-        .import(fence, cut_off, rows(&["a", "b", "c"]))
-        .await?;
+    ledger.import(fence, cut_off, rows(&["a", "b", "c"])).await?;
     assert_eq!(offered(ledger, &ItemState::ALL).await?, [1, 2, 3]);
 
     let edition = ledger.begin_edition(fence, header()).await?;
     assert_eq!(ledger.totals().await?.all(), 0);
     assert!(offered(ledger, &ItemState::ALL).await?.is_empty());
     let imported = ledger.import(fence, edition, rows(&["a", "b"])).await?;
-    assert_eq!(
-        imported,
-        Imported {
-            rows: 2,
-            new_items: 0,
-            duplicates: 0
-        }
-    );
+    assert_eq!(imported, Imported { rows: 2, new_items: 0, duplicates: 0 });
     assert_eq!(ledger.job().await?.finished, None);
-    ledger
-        .finish_edition(fence, edition, "hash".to_owned())
-        .await?;
+    ledger.finish_edition(fence, edition, "hash".to_owned()).await?;
     assert_eq!(offered(ledger, &ItemState::ALL).await?, [1, 2]);
-    assert_eq!(
-        ledger.job().await?.finished,
-        Some((edition, "hash".to_owned()))
-    );
+    assert_eq!(ledger.job().await?.finished, Some((edition, "hash".to_owned())));
     Ok(())
 }
 
@@ -223,9 +152,7 @@ pub async fn rows_need_an_edition_that_is_being_read(ledger: &dyn Ledger) -> Led
         let refused = || Err(LedgerError::NotReading(edition));
         let imported = ledger.import(job.fence, edition, rows(&["c"])).await;
         assert_eq!(imported.map(drop), refused());
-        let finished = ledger
-            .finish_edition(job.fence, edition, String::new())
-            .await;
+        let finished = ledger.finish_edition(job.fence, edition, String::new()).await;
         assert_eq!(finished, refused());
     }
     assert_eq!(lines(ledger).await?, [(2, 2, true)]);
@@ -241,29 +168,14 @@ pub async fn stems_are_counted_without_regard_to_case(ledger: &dyn Ledger) -> Le
     };
     let fence = ledger.begin_session().await?;
     let edition = ledger.begin_edition(fence, header()).await?;
-    let first = vec![
-        named(1, "x/Photo"),
-        named(2, "x/photo"),
-        named(3, "photo"),
-        named(1, "x/Photo"),
-    ];
-    let first = first
-        .into_iter()
-        .zip(1..)
-        .map(|(row, line)| NewRow { line, ..row })
-        .collect();
+    let first =
+        vec![named(1, "x/Photo"), named(2, "x/photo"), named(3, "photo"), named(1, "x/Photo")];
+    let first = first.into_iter().zip(1..).map(|(row, line)| NewRow { line, ..row }).collect();
     ledger.import(fence, edition, first).await?;
-    let second = vec![
-        named(5, "X/PHOTO"),
-        named(6, "stra\u{df}e/\u{e9}"),
-        named(7, "STRA\u{df}E/e\u{301}"),
-    ];
+    let second =
+        vec![named(5, "X/PHOTO"), named(6, "stra\u{df}e/\u{e9}"), named(7, "STRA\u{df}E/e\u{301}")];
     ledger.import(fence, edition, second).await?;
-    let mut job = Job {
-        ledger,
-        fence,
-        edition,
-    };
+    let mut job = Job { ledger, fence, edition };
     job.read(vec![named(9, "X/photo")]).await?;
 
     let mut ordinals = Vec::new();
@@ -278,22 +190,10 @@ pub async fn stems_are_counted_without_regard_to_case(ledger: &dyn Ledger) -> Le
 
 /// Cells and sources come back as they were, whatever is in them.
 pub async fn any_text_comes_back(ledger: &dyn Ledger) -> LedgerResult<()> {
-    let mut texts: Vec<String> = (0..=0x2FF)
-        .filter_map(char::from_u32)
-        .map(String::from)
-        .collect();
+    let mut texts: Vec<String> = (0..=0x2FF).filter_map(char::from_u32).map(String::from).collect();
     texts.extend(
-        [
-            "",
-            "null",
-            "[1]",
-            "\"",
-            "\\u0000",
-            "a\u{0}b",
-            "\r\n",
-            "\u{10FFFF}\u{1F5BC}",
-        ]
-        .map(String::from),
+        ["", "null", "[1]", "\"", "\\u0000", "a\u{0}b", "\r\n", "\u{10FFFF}\u{1F5BC}"]
+            .map(String::from),
     );
     let given: Vec<NewRow> = (1..)
         .zip(&texts)
@@ -305,10 +205,7 @@ pub async fn any_text_comes_back(ledger: &dyn Ledger) -> LedgerResult<()> {
         })
         .collect();
     start(ledger, given.clone()).await?;
-    for (given, kept) in given
-        .iter()
-        .zip(ledger.rows(RowFilter::All, 0, usize::MAX).await?)
-    {
+    for (given, kept) in given.iter().zip(ledger.rows(RowFilter::All, 0, usize::MAX).await?) {
         assert_eq!((given.line, &given.cells), (kept.line, &kept.cells));
         assert_eq!(given.item.source, kept.item.source);
     }

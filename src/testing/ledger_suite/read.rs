@@ -19,13 +19,7 @@ pub async fn settlements_come_in_order(ledger: &dyn Ledger) -> LedgerResult<()> 
     job.advance_all(3, whole_life()).await?;
     job.advance_all(1, vec![intent(), lost()]).await?;
     let first = ledger.settled_rows(0, 10).await?;
-    assert_eq!(
-        first
-            .iter()
-            .map(|row| row.row.item.id.0)
-            .collect::<Vec<_>>(),
-        [3, 1]
-    );
+    assert_eq!(first.iter().map(|row| row.row.item.id.0).collect::<Vec<_>>(), [3, 1]);
     assert_eq!(first[0].row.line, 4);
     assert_eq!(first[0].row.item, ledger.item(ItemId(3)).await?);
 
@@ -33,10 +27,7 @@ pub async fn settlements_come_in_order(ledger: &dyn Ledger) -> LedgerResult<()> 
     assert_eq!(ledger.settled_rows(last, 10).await?, []);
     job.advance_all(4, whole_life()).await?;
     let next = ledger.settled_rows(last, 10).await?;
-    assert_eq!(
-        next.iter().map(|row| row.row.item.id.0).collect::<Vec<_>>(),
-        [4]
-    );
+    assert_eq!(next.iter().map(|row| row.row.item.id.0).collect::<Vec<_>>(), [4]);
     Ok(())
 }
 
@@ -73,18 +64,9 @@ pub async fn settled_rows_stop_after_a_whole_item(ledger: &dyn Ledger) -> Ledger
         }
     }
     let (a, b) = (vec![2, 4, 5], vec![3, 6]);
-    assert_eq!(
-        pages,
-        [b.clone(), a.clone(), b.clone(), a.clone(), [b, a].concat()]
-    );
+    assert_eq!(pages, [b.clone(), a.clone(), b.clone(), a.clone(), [b, a].concat()]);
     let duplicates = ledger.settled_rows(0, 1).await?;
-    assert_eq!(
-        duplicates
-            .iter()
-            .map(|row| row.row.first)
-            .collect::<Vec<_>>(),
-        [true, false]
-    );
+    assert_eq!(duplicates.iter().map(|row| row.row.first).collect::<Vec<_>>(), [true, false]);
     assert_eq!(ledger.settled_rows(0, 0).await?, []);
     Ok(())
 }
@@ -101,14 +83,10 @@ pub async fn settled_items_are_reported_again_in_a_new_edition(
 
     job.edition = ledger.begin_edition(job.fence, header()).await?;
     assert_eq!(ledger.settled_rows(0, 10).await?, []);
-    ledger
-        .import(job.fence, job.edition, vec![row(7, "c"), row(8, "b")])
-        .await?;
+    ledger.import(job.fence, job.edition, vec![row(7, "c"), row(8, "b")]).await?;
     let rows = ledger.settled_rows(last, 10).await?;
     assert_eq!(rows.iter().map(|row| row.row.line).collect::<Vec<_>>(), [7]);
-    ledger
-        .finish_edition(job.fence, job.edition, String::new())
-        .await?;
+    ledger.finish_edition(job.fence, job.edition, String::new()).await?;
     assert_eq!(ledger.settled_rows(0, 10).await?, rows);
     Ok(())
 }
@@ -144,11 +122,7 @@ pub async fn rows_are_filtered_and_come_in_pages(ledger: &dyn Ledger) -> LedgerR
     let skipped = ItemEvent::Skipped { artifacts: vec![] };
     job.advance_all(1, vec![intent(), lost()]).await?;
     job.advance_all(2, whole_life()).await?;
-    job.advance(
-        3,
-        ItemEvent::SourceRejected(failure(FailureCode::SourceUnreadable)),
-    )
-    .await?;
+    job.advance(3, ItemEvent::SourceRejected(failure(FailureCode::SourceUnreadable))).await?;
     job.advance(5, skipped).await?;
     let cases: [(RowFilter, &[i64]); 3] = [
         (RowFilter::Finished, &[3, 6, 7]),

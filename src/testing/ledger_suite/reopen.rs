@@ -13,18 +13,13 @@ use crate::{
 pub async fn what_was_acknowledged_is_there(home: &dyn Home) -> LedgerResult<()> {
     let ledger = home.open().await?;
     let mut job = start(ledger.as_ref(), rows(&["a", "b", "c", "d", "removed", "a"])).await?;
-    ledger
-        .bind_service(job.fence, "https://a.example".to_owned())
-        .await?;
-    job.advance_all(5, vec![intent(), accepted("removed")])
-        .await?;
+    ledger.bind_service(job.fence, "https://a.example".to_owned()).await?;
+    job.advance_all(5, vec![intent(), accepted("removed")]).await?;
     job.read(rows(&["a", "b", "c", "d", "a", "e"])).await?;
     job.advance_all(1, whole_life()).await?;
-    job.advance_all(2, vec![intent(), lost(), ItemEvent::Resubmit, intent()])
-        .await?;
+    job.advance_all(2, vec![intent(), lost(), ItemEvent::Resubmit, intent()]).await?;
     job.advance_all(3, vec![intent(), lost()]).await?;
-    job.advance_all(4, vec![intent(), accepted("d"), completed()])
-        .await?;
+    job.advance_all(4, vec![intent(), accepted("d"), completed()]).await?;
 
     let mut told = Vec::new();
     let mut ledger = ledger;
@@ -33,9 +28,7 @@ pub async fn what_was_acknowledged_is_there(home: &dyn Home) -> LedgerResult<()>
             ledger.job().await?,
             ledger.totals().await?,
             ledger.audit().await?,
-            ledger
-                .open_items(ItemState::ALL.to_vec(), ItemId(0), 100)
-                .await?,
+            ledger.open_items(ItemState::ALL.to_vec(), ItemId(0), 100).await?,
             ledger.rows(RowFilter::All, 0, 100).await?,
             ledger.settled_rows(0, 100).await?,
         ));
@@ -66,10 +59,7 @@ pub async fn numbers_are_never_given_twice(home: &dyn Home) -> LedgerResult<()> 
     assert_eq!(offered(ledger.as_ref(), &ItemState::ALL).await?, [1, 2, 3]);
     job.advance_all(3, whole_life()).await?;
     let settled = ledger.settled_rows(0, 10).await?;
-    assert!(
-        settled.iter().all(|row| row.settlement > last),
-        "{settled:?}"
-    );
+    assert!(settled.iter().all(|row| row.settlement > last), "{settled:?}");
     job.read(rows(&["A"])).await?;
     assert_eq!(ledger.stem_ordinal(ItemId(4)).await?, 1);
     Ok(())

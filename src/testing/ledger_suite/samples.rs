@@ -56,10 +56,7 @@ pub fn row(line: i64, name: &str) -> NewRow {
 /// Returns rows in lines 2, 3, … for pictures of these names.
 #[must_use]
 pub fn rows(names: &[&str]) -> Vec<NewRow> {
-    (2..)
-        .zip(names)
-        .map(|(line, name)| row(line, name))
-        .collect()
+    (2..).zip(names).map(|(line, name)| row(line, name)).collect()
 }
 
 /// Returns the row as one that cannot be read as an item.
@@ -98,26 +95,19 @@ pub fn intent() -> ItemEvent {
 #[must_use]
 pub fn accepted(name: &str) -> ItemEvent {
     let polling_url = Some(format!("https://example.org/status/{name}"));
-    ItemEvent::Accepted {
-        request_id: RequestId(name.to_owned()),
-        polling_url,
-    }
+    ItemEvent::Accepted { request_id: RequestId(name.to_owned()), polling_url }
 }
 
 /// The service is done.
 #[must_use]
 pub fn completed() -> ItemEvent {
-    ItemEvent::Completed {
-        media: vec!["https://cdn.example.org/a.png?signature=x".to_owned()],
-    }
+    ItemEvent::Completed { media: vec!["https://cdn.example.org/a.png?signature=x".to_owned()] }
 }
 
 /// The artifact is visible.
 #[must_use]
 pub fn published() -> ItemEvent {
-    ItemEvent::Published {
-        artifacts: vec![artifact("images/a.png")],
-    }
+    ItemEvent::Published { artifacts: vec![artifact("images/a.png")] }
 }
 
 /// The answer to the POST is unknown.
@@ -145,11 +135,7 @@ pub struct Job<'a> {
 /// Begins a session and reads `rows` as a whole manifest.
 pub async fn start(ledger: &dyn Ledger, rows: Vec<NewRow>) -> LedgerResult<Job<'_>> {
     let fence = ledger.begin_session().await?;
-    let mut job = Job {
-        ledger,
-        fence,
-        edition: Edition(0),
-    };
+    let mut job = Job { ledger, fence, edition: Edition(0) };
     job.read(rows).await?;
     Ok(job)
 }
@@ -159,16 +145,12 @@ impl Job<'_> {
     pub async fn read(&mut self, rows: Vec<NewRow>) -> LedgerResult<()> {
         self.edition = self.ledger.begin_edition(self.fence, header()).await?;
         self.ledger.import(self.fence, self.edition, rows).await?;
-        self.ledger
-            .finish_edition(self.fence, self.edition, "content".to_owned())
-            .await
+        self.ledger.finish_edition(self.fence, self.edition, "content".to_owned()).await
     }
 
     /// Applies one event.
     pub async fn advance(&self, item: i64, event: ItemEvent) -> LedgerResult<Item> {
-        self.ledger
-            .advance(self.fence, ItemId(item), event, at(0))
-            .await
+        self.ledger.advance(self.fence, ItemId(item), event, at(0)).await
     }
 
     /// Applies events one after the other.
@@ -182,8 +164,6 @@ impl Job<'_> {
 
 /// Returns the ids of all offered items in `states`.
 pub async fn offered(ledger: &dyn Ledger, states: &[ItemState]) -> LedgerResult<Vec<i64>> {
-    let items = ledger
-        .open_items(states.to_vec(), ItemId(0), usize::MAX)
-        .await?;
+    let items = ledger.open_items(states.to_vec(), ItemId(0), usize::MAX).await?;
     Ok(items.into_iter().map(|item| item.id.0).collect())
 }

@@ -1,0 +1,393 @@
+//! From a reply to its meaning. The only place that decides about money.
+//!
+//! The question for a submit is always the same: *is it certain that the service
+//! accepted nothing?* Certain are: the request never left (no DNS, no connection, no
+//! TLS), and the answers listed in [`submit`]. Everything else is in doubt, 500 and
+//! 502 included: payment services call a 500 indeterminate, and so does this program.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{
+    contract::{StatusOutcome, SubmitOutcome},
+    wire::{ErrorBody, Status, StatusReply, SubmitReply},
+};
+use crate::core::{Failure, FailureClass, FailureCode, RequestId};
+
+/// Longest request id that is believed; the documented ones have 43 characters.
+const LONGEST_ID: usize = 256;
+
+/// Most characters of the service's own words that are repeated to people.
+const LONGEST_QUOTE: usize = 200;
+
+/// What happened to one request on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exchange {
+    /// It never left this machine.
+    NotSent(String),
+    /// It left, or may have left, and no whole answer came back.
+    NoAnswer(String),
+    /// An answer came back.
+    Answer(Answer),
+}
+
+/// An HTTP answer with its whole body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The pause asked for by `Retry-After`, already clamped.
+    pub retry_after: Option<Duration>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Returns what the exchange of a submit means.
+#[must_use]
+pub fn submit(exchange: &Exchange) -> SubmitOutcome {
+    match exchange {
+        Exchange::NotSent(why) => SubmitOutcome::NotSent(Failure::new(
+            FailureClass::Transient,
+            FailureCode::NotSent,
+            why.clone(),
+        )),
+        Exchange::NoAnswer(why) => SubmitOutcome::InDoubt(in_doubt(why.clone())),
+        Exchange::Answer(answer) => submit_answer(answer),
+    }
+}
+
+fn submit_answer(answer: &Answer) -> SubmitOutcome {
+    use FailureCode as Code;
+    let refused = |class, code| {
+        Failure::new(class, code, words(answer, "refused the request")).with_status(answer.status)
+    };
+    match answer.status {
+        200..=299 => submit_success(answer),
+        400 if names_a_missing_model(answer) => {
+            SubmitOutcome::Account(refused(FailureClass::Account, Code::ModelUnavailable))
+        }
+        400 | 413 | 415 | 422 => {
+            SubmitOutcome::Rejected(refused(FailureClass::Permanent, Code::Rejected))
+        }
+        401 | 403 => SubmitOutcome::Account(refused(FailureClass::Account, Code::KeyRefused)),
+        402 => SubmitOutcome::Account(refused(FailureClass::Account, Code::InsufficientBalance)),
+        // A redirect or a missing route is about the service's address, not about one
+        // picture: the next item would meet the same.
+        300..=399 | 404 | 405 => SubmitOutcome::Account(
+            Failure::new(
+                FailureClass::Account,
+                Code::ModelUnavailable,
+                format!("the service has no such endpoint: {}", words(answer, "no details")),
+            )
+            .with_status(answer.status),
+        ),
+        429 => SubmitOutcome::Throttled {
+            failure: refused(FailureClass::Throttled, Code::Throttled),
+            retry_after: answer.retry_after,
+        },
+        503 => SubmitOutcome::Unavailable {
+            failure: refused(FailureClass::Transient, Code::Throttled),
+            retry_after: answer.retry_after,
+        },
+        status => SubmitOutcome::InDoubt(
+            in_doubt(words(answer, "gave an answer that does not say whether it was accepted"))
+                .with_status(status),
+        ),
+    }
+}
+
+fn submit_success(answer: &Answer) -> SubmitOutcome {
+    let doubt = |why: &str| SubmitOutcome::InDoubt(in_doubt(why).with_status(answer.status));
+    let Ok(reply) = serde_json::from_slice::<SubmitReply>(&answer.body) else {
+        return doubt("the service's answer cannot be read");
+    };
+    if let Some(id) = reply.request_id.filter(|id| !id.trim().is_empty()) {
+        if id.len() > LONGEST_ID || id.chars().any(char::is_control) {
+            return doubt("the service named the request in a way that cannot be used");
+        }
+        return SubmitOutcome::Accepted {
+            request_id: RequestId(id),
+            polling_url: reply.polling_url,
+        };
+    }
+    match reply.status.as_deref().and_then(Status::parse) {
+        // Seen in the wild: 200 with `{"status":"failed","error":"URL must be …"}`.
+        Some(Status::Failed | Status::Error) => SubmitOutcome::Rejected(
+            Failure::new(
+                FailureClass::Permanent,
+                FailureCode::Rejected,
+                reply.error.map_or_else(|| "no reason given".to_owned(), |why| quote(&why)),
+            )
+            .with_status(answer.status),
+        ),
+        _ => doubt("the service accepted the request without naming it"),
+    }
+}
+
+fn in_doubt(why: impl Into<String>) -> Failure {
+    Failure::new(FailureClass::InDoubt, FailureCode::InDoubt, why)
+}
+
+fn names_a_missing_model(answer: &Answer) -> bool {
+    let Ok(body) = serde_json::from_slice::<ErrorBody>(&answer.body) else { return false };
+    let message = body.message.to_ascii_lowercase();
+    body.error.eq_ignore_ascii_case("model not found")
+        || message.contains("not found or is disabled")
+}
+
+/// Returns what the exchange of a status request means.
+#[must_use]
+pub fn status(exchange: &Exchange, request_id: &RequestId) -> StatusOutcome {
+    match exchange {
+        Exchange::NotSent(why) | Exchange::NoAnswer(why) => {
+            StatusOutcome::Unavailable(unavailable(why.clone()))
+        }
+        Exchange::Answer(answer) => status_answer(answer, request_id),
+    }
+}
+
+fn status_answer(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
+    match answer.status {
+        200..=299 => status_success(answer, request_id),
+        401 | 403 => StatusOutcome::Account(
+            Failure::new(
+                FailureClass::Account,
+                FailureCode::KeyRefused,
+                words(answer, "refused the key"),
+            )
+            .with_status(answer.status),
+        ),
+        404 => StatusOutcome::Unknown(
+            Failure::new(
+                FailureClass::Permanent,
+                FailureCode::UnknownRequest,
+                format!("the service does not know request `{request_id}`"),
+            )
+            .with_status(404),
+        ),
+        429 | 503 => StatusOutcome::Throttled {
+            failure: Failure::new(
+                FailureClass::Throttled,
+                FailureCode::Throttled,
+                words(answer, "asked for a pause"),
+            )
+            .with_status(answer.status),
+            retry_after: answer.retry_after,
+        },
+        status => StatusOutcome::Unavailable(
+            unavailable(words(answer, "gave no status")).with_status(status),
+        ),
+    }
+}
+
+fn status_success(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
+    let unreadable =
+        |why: &str| StatusOutcome::Unavailable(unavailable(why).with_status(answer.status));
+    let Ok(reply) = serde_json::from_slice::<StatusReply>(&answer.body) else {
+        return unreadable("the service's answer cannot be read");
+    };
+    if !reply.request_id.is_empty() && reply.request_id != request_id.0 {
+        return unreadable("the service answered about another request");
+    }
+    let because = |code, fallback: &str| {
+        let message = reply.error.as_deref().map_or_else(|| fallback.to_owned(), quote);
+        Failure::new(FailureClass::Permanent, code, message).with_status(answer.status)
+    };
+    match Status::parse(&reply.status) {
+        Some(Status::Completed) => {
+            let urls = reply.output.map(|output| output.media_url).unwrap_or_default();
+            let media: Vec<_> = urls.into_iter().filter(|url| !url.trim().is_empty()).collect();
+            if media.is_empty() {
+                return StatusOutcome::NoMedia(
+                    Failure::new(
+                        FailureClass::Transient,
+                        FailureCode::NoMedia,
+                        "the service says COMPLETED and names no picture",
+                    )
+                    .with_status(answer.status),
+                );
+            }
+            StatusOutcome::Completed { media }
+        }
+        Some(Status::Failed) => {
+            StatusOutcome::Failed(because(FailureCode::ServiceFailed, "no reason given"))
+        }
+        Some(Status::Error) => {
+            StatusOutcome::Error(because(FailureCode::ServiceError, "no reason given"))
+        }
+        Some(Status::Queued | Status::Processing) | None => {
+            StatusOutcome::Waiting { word: quote(&reply.status) }
+        }
+    }
+}
+
+fn unavailable(why: impl Into<String>) -> Failure {
+    Failure::new(FailureClass::Transient, FailureCode::StatusUnavailable, why)
+}
+
+/// Returns the service's own words about a failure, cut and made harmless.
+fn words(answer: &Answer, fallback: &str) -> String {
+    let said = serde_json::from_slice::<ErrorBody>(&answer.body).ok().and_then(|body| {
+        [body.message, body.error].into_iter().find(|text| !text.trim().is_empty())
+    });
+    match said {
+        Some(text) => quote(&text),
+        None => format!("the service {fallback} (HTTP {})", answer.status),
+    }
+}
+
+/// Cuts a text from outside and removes what could disturb a terminal or a CSV reader.
+fn quote(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut short: String = text.trim().chars().take(LONGEST_QUOTE).map(plain).collect();
+    if text.trim().chars().nth(LONGEST_QUOTE).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn answer(status: u16, body: &str) -> Exchange {
+        Exchange::Answer(Answer {
+            status,
+            retry_after: None,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        })
+    }
+
+    /// A word for the outcome and its code, to compare whole tables at once.
+    fn submit_word(exchange: &Exchange) -> String {
+        match submit(exchange) {
+            SubmitOutcome::Accepted { request_id, .. } => format!("accepted {request_id}"),
+            SubmitOutcome::NotSent(f) => format!("not sent {}", f.code),
+            SubmitOutcome::Unavailable { failure, .. } => format!("unavailable {}", failure.code),
+            SubmitOutcome::Throttled { failure, .. } => format!("throttled {}", failure.code),
+            SubmitOutcome::Rejected(f) => format!("rejected {}", f.code),
+            SubmitOutcome::Account(f) => format!("account {}", f.code),
+            SubmitOutcome::InDoubt(f) => format!("in doubt {}", f.code),
+        }
+    }
+
+    #[test]
+    fn submit_table() {
+        let model =
+            r#"{"error":"Model not found","message":"Model 'gfpgan' not found or is disabled"}"#;
+        let failed = r#"{"status":"failed","error":"URL must be a valid HTTP or HTTPS URL"}"#;
+        for (exchange, expected) in [
+            (Exchange::NotSent("dns".into()), "not sent not-sent"),
+            (Exchange::NoAnswer("timeout".into()), "in doubt in-doubt"),
+            (answer(202, r#"{"request_id":"r1","status":"QUEUED"}"#), "accepted r1"),
+            (answer(200, r#"{"request_id":"r1","status":"odd"}"#), "accepted r1"),
+            (answer(200, failed), "rejected rejected"),
+            (answer(202, r#"{"status":"QUEUED"}"#), "in doubt in-doubt"),
+            (answer(202, r#"{"request_id":" "}"#), "in doubt in-doubt"),
+            (answer(202, r#"{"request_id":"a\nb"}"#), "in doubt in-doubt"),
+            (answer(202, "<html>"), "in doubt in-doubt"),
+            (answer(202, ""), "in doubt in-doubt"),
+            (answer(204, ""), "in doubt in-doubt"),
+            (answer(302, ""), "account model-unavailable"),
+            (answer(400, r#"{"error":"Bad","message":"no"}"#), "rejected rejected"),
+            (answer(400, model), "account model-unavailable"),
+            (answer(401, ""), "account key-refused"),
+            (answer(402, ""), "account insufficient-balance"),
+            (answer(403, ""), "account key-refused"),
+            (answer(404, ""), "account model-unavailable"),
+            (answer(405, ""), "account model-unavailable"),
+            (answer(408, ""), "in doubt in-doubt"),
+            (answer(413, ""), "rejected rejected"),
+            (answer(415, ""), "rejected rejected"),
+            (answer(418, ""), "in doubt in-doubt"),
+            (answer(422, ""), "rejected rejected"),
+            (answer(429, ""), "throttled throttled"),
+            (answer(500, ""), "in doubt in-doubt"),
+            (answer(502, ""), "in doubt in-doubt"),
+            (answer(503, ""), "unavailable throttled"),
+            (answer(504, ""), "in doubt in-doubt"),
+            (answer(599, ""), "in doubt in-doubt"),
+        ] {
+            assert_eq!(submit_word(&exchange), expected, "{exchange:?}");
+        }
+    }
+
+    fn status_word(exchange: &Exchange) -> String {
+        match status(exchange, &RequestId("r1".into())) {
+            StatusOutcome::Waiting { word } => format!("waiting {word}"),
+            StatusOutcome::Completed { media } => format!("completed {}", media.join(" ")),
+            StatusOutcome::NoMedia(f) => format!("no media {}", f.code),
+            StatusOutcome::Failed(f) => format!("failed {}", f.message),
+            StatusOutcome::Error(f) => format!("error {}", f.message),
+            StatusOutcome::Unknown(f) => format!("unknown {}", f.code),
+            StatusOutcome::Throttled { failure, .. } => format!("throttled {}", failure.code),
+            StatusOutcome::Account(f) => format!("account {}", f.code),
+            StatusOutcome::Unavailable(f) => format!("unavailable {}", f.code),
+        }
+    }
+
+    #[test]
+    fn status_table() {
+        for (exchange, expected) in [
+            (Exchange::NotSent("dns".into()), "unavailable status-unavailable"),
+            (Exchange::NoAnswer("cut".into()), "unavailable status-unavailable"),
+            (answer(200, r#"{"request_id":"r1","status":"QUEUED"}"#), "waiting QUEUED"),
+            (answer(200, r#"{"status":"processing"}"#), "waiting processing"),
+            (answer(200, r#"{"status":"STARTING"}"#), "waiting STARTING"),
+            (answer(200, r#"{"status":"completed","output":{"media_url":"u"}}"#), "completed u"),
+            (
+                answer(200, r#"{"status":"COMPLETED","output":{"media_url":["a","","b"]}}"#),
+                "completed a b",
+            ),
+            (answer(200, r#"{"status":"COMPLETED","output":null}"#), "no media no-media"),
+            (
+                answer(200, r#"{"status":"COMPLETED","output":{"media_url":[]}}"#),
+                "no media no-media",
+            ),
+            (answer(200, r#"{"status":"FAILED","error":"no face"}"#), "failed no face"),
+            (answer(200, r#"{"status":"ERROR","error":null}"#), "error no reason given"),
+            (
+                answer(200, r#"{"request_id":"r2","status":"FAILED"}"#),
+                "unavailable status-unavailable",
+            ),
+            (answer(200, "<html>"), "unavailable status-unavailable"),
+            (answer(401, ""), "account key-refused"),
+            (answer(403, ""), "account key-refused"),
+            (answer(404, ""), "unknown unknown-request"),
+            (answer(429, ""), "throttled throttled"),
+            (answer(503, ""), "throttled throttled"),
+            (answer(402, ""), "unavailable status-unavailable"),
+            (answer(500, ""), "unavailable status-unavailable"),
+            (answer(302, ""), "unavailable status-unavailable"),
+        ] {
+            assert_eq!(status_word(&exchange), expected, "{exchange:?}");
+        }
+    }
+
+    #[test]
+    fn words_of_the_service_are_cut_and_harmless() {
+        let long = format!(r#"{{"message":"\u001b[31m{}"}}"#, "x".repeat(5_000));
+        let SubmitOutcome::Rejected(failure) = submit(&answer(400, &long)) else {
+            panic!("a 400 is a rejection")
+        };
+        assert!(failure.message.chars().count() <= LONGEST_QUOTE + 1);
+        assert!(!failure.message.contains('\u{1b}'));
+        assert_eq!(failure.http_status, Some(400));
+    }
+
+    proptest! {
+        /// Only an answer that names the request is an acceptance, and only a listed
+        /// status is certainly none; anything else stays in doubt.
+        #[test]
+        fn nothing_unlisted_is_called_free(status in 100u16..600, body: String) {
+            let listed = matches!(status, 300..=405 | 413 | 415 | 422 | 429 | 503);
+            let free = !matches!(
+                submit(&answer(status, &body)),
+                SubmitOutcome::InDoubt(_) | SubmitOutcome::Accepted { .. }
+            );
+            prop_assert!(!free || listed || (200..300).contains(&status));
+        }
+    }
+}

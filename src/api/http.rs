@@ -1,0 +1,222 @@
+//! The service over HTTP.
+
+use std::{error::Error as _, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{
+    Client, RequestBuilder, Response,
+    header::{CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER},
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use url::{Host, Url};
+
+use super::{
+    classify::{self, Answer, Exchange},
+    contract::{Known, RestoreApi, StatusOutcome, SubmitOrder, SubmitOutcome},
+    wire::{self, SubmitBody},
+};
+use crate::core::retry_after;
+
+/// Most bytes of an answer that are read; real ones have less than one kilobyte.
+const LONGEST_ANSWER: usize = 1 << 20;
+
+/// What may stand in a path segment as it is (RFC 3986, "unreserved").
+const PATH_SEGMENT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How to reach the service.
+#[derive(Debug, Clone)]
+pub struct ApiSettings {
+    /// Service root; the key goes to this scheme, host and port and nowhere else.
+    pub base_url: Url,
+    /// The API key; `None` for a service that wants none.
+    pub key: Option<SecretString>,
+    /// Longest time to connect, name look-up and TLS included.
+    pub connect_timeout: Duration,
+    /// Longest time for one request and its answer.
+    pub request_timeout: Duration,
+}
+
+/// The client could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The key has characters that no HTTP header may carry.
+    #[error("the API key has characters that cannot be sent; it must be one line of plain letters")]
+    Key,
+    /// The base URL cannot have a path appended.
+    #[error("`{0}` is no address of a service")]
+    BaseUrl(Url),
+    /// TLS or the resolver could not be set up.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(reqwest::Error),
+}
+
+/// The remote service, reached by HTTP.
+#[derive(Debug, Clone)]
+pub struct HttpApi {
+    client: Client,
+    base: Url,
+    key: Option<HeaderValue>,
+}
+
+impl HttpApi {
+    /// Creates a client. Sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] when the key or the base URL cannot be used.
+    pub fn new(settings: ApiSettings) -> Result<Self, BuildError> {
+        let key = settings.key.as_ref().map(key_header).transpose()?;
+        if settings.base_url.cannot_be_a_base() || settings.base_url.host().is_none() {
+            return Err(BuildError::BaseUrl(settings.base_url));
+        }
+        let mut builder = Client::builder()
+            .user_agent(concat!("restore-batch/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.request_timeout)
+            .pool_idle_timeout(Duration::from_secs(30))
+            // The key must not travel along a redirect, and reqwest must not send a
+            // request twice behind the ledger's back.
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false);
+        if is_loopback(&settings.base_url) {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(BuildError::Client)?;
+        Ok(Self { client, base: settings.base_url, key })
+    }
+
+    /// Returns the status address of a request: the service's own where it lies on the
+    /// configured host, and otherwise one built from the base.
+    fn status_url(&self, request: &Known) -> Url {
+        let own = request.polling_url.as_deref().and_then(|text| Url::parse(text).ok());
+        own.filter(|url| same_origin(url, &self.base)).unwrap_or_else(|| {
+            let id = utf8_percent_encode(&request.request_id.0, PATH_SEGMENT);
+            self.endpoint(&format!("{}{id}", wire::STATUS_PATH))
+        })
+    }
+
+    /// Appends a path to the base, whatever path the base has itself.
+    fn endpoint(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        let root = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{root}{path}"));
+        url.set_query(None);
+        url
+    }
+
+    async fn exchange(&self, request: RequestBuilder) -> Exchange {
+        let request = match &self.key {
+            Some(key) => request.header(wire::KEY_HEADER, key.clone()),
+            None => request,
+        };
+        match request.send().await {
+            Ok(response) => read_answer(response).await,
+            Err(error) => unsent_or_unanswered(&error),
+        }
+    }
+}
+
+impl RestoreApi for HttpApi {
+    fn submit<'a>(&'a self, order: &'a SubmitOrder) -> BoxFuture<'a, SubmitOutcome> {
+        Box::pin(async move {
+            let body = SubmitBody {
+                img: order.img.clone(),
+                scale: order.scale,
+                version: order.version.clone(),
+            };
+            let request = self
+                .client
+                .post(self.endpoint(wire::SUBMIT_PATH))
+                .header(CONTENT_TYPE, "application/json")
+                .header(CACHE_CONTROL, "no-cache")
+                .json(&body);
+            classify::submit(&self.exchange(request).await)
+        })
+    }
+
+    fn status<'a>(&'a self, request: &'a Known) -> BoxFuture<'a, StatusOutcome> {
+        Box::pin(async move {
+            let exchange = self.exchange(self.client.get(self.status_url(request))).await;
+            classify::status(&exchange, &request.request_id)
+        })
+    }
+}
+
+fn key_header(key: &SecretString) -> Result<HeaderValue, BuildError> {
+    let mut value = HeaderValue::from_str(key.expose_secret()).map_err(|_| BuildError::Key)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+fn same_origin(url: &Url, base: &Url) -> bool {
+    url.origin() == base.origin() && url.username().is_empty() && url.password().is_none()
+}
+
+async fn read_answer(mut response: Response) -> Exchange {
+    let status = response.status().as_u16();
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let retry_after = header(RETRY_AFTER)
+        .and_then(|value| retry_after::parse(value, header(DATE), Timestamp::now()));
+    match read_body(&mut response).await {
+        Ok(body) => Exchange::Answer(Answer { status, retry_after, body }),
+        // A refusal is a refusal even when its explanation is cut; an acceptance
+        // without its name is not usable.
+        Err(_) if !(200..300).contains(&status) => {
+            Exchange::Answer(Answer { status, retry_after, body: Bytes::new() })
+        }
+        Err(why) => Exchange::NoAnswer(why),
+    }
+}
+
+async fn read_body(response: &mut Response) -> Result<Bytes, String> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| explain(&error))? {
+        if body.len() + chunk.len() > LONGEST_ANSWER {
+            return Err(format!("the answer is longer than {LONGEST_ANSWER} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// Only a failure to connect proves that nothing was sent.
+fn unsent_or_unanswered(error: &reqwest::Error) -> Exchange {
+    let why = explain(error);
+    if error.is_connect() || error.is_builder() {
+        Exchange::NotSent(why)
+    } else {
+        Exchange::NoAnswer(why)
+    }
+}
+
+/// Describes an error by its innermost cause, without the URL.
+fn explain(error: &reqwest::Error) -> String {
+    if error.is_timeout() && !error.is_connect() {
+        return "no answer in time".to_owned();
+    }
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let what = if error.is_connect() { "no connection" } else { "the connection broke" };
+    let detail = if error.source().is_some() { innermost.to_string() } else { String::new() };
+    if detail.is_empty() { what.to_owned() } else { format!("{what}: {detail}") }
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

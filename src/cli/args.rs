@@ -1,0 +1,196 @@
+//! What may be typed.
+
+use std::{ffi::OsString, net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use url::Url;
+
+use super::flags::SettingFlags;
+use crate::core::Micros;
+
+/// Restores photo archives through a GFPGAN API: every photo once, never paid for twice,
+/// never lost.
+///
+/// `restore-batch photos.csv` restores every photo that the manifest names into
+/// photos.restored/ beside it. The same command again continues where it stopped.
+#[derive(Debug, Parser)]
+#[command(
+    name = "restore-batch",
+    version,
+    override_usage = "restore-batch [OPTIONS] MANIFEST\n       restore-batch COMMAND …",
+    after_help = "`restore-batch run --help` lists all options and settings."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+impl Cli {
+    /// Reads the command line; ends the process with exit code 2 when it cannot be
+    /// understood.
+    #[must_use]
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Self {
+        Self::parse_from(with_command(words.into_iter().collect()))
+    }
+}
+
+/// `restore-batch photos.csv` means `restore-batch run photos.csv`: when the first word
+/// is neither a command nor a question, `run` is put before it.
+fn with_command(mut words: Vec<OsString>) -> Vec<OsString> {
+    let known = |word: &OsString| {
+        let questions = ["help", "--help", "-h", "--version", "-V"];
+        let word = word.to_string_lossy();
+        questions.contains(&word.as_ref())
+            || Cli::command().find_subcommand(word.as_ref()).is_some()
+    };
+    match words.get(1) {
+        None => words.push("--help".into()),
+        Some(word) if !known(word) => words.insert(1, "run".into()),
+        Some(_) => {}
+    }
+    words
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Restore every photo of a manifest (the word `run` may be left out).
+    Run(RunArgs),
+    /// Show how far a job is, what it has cost and what failed.
+    Status(StatusArgs),
+    /// Take failed photos up again, then go on like `run`.
+    ///
+    /// A photo whose result is still at the service is fetched, not paid for again.
+    Retry(RetryArgs),
+    /// Count rows, cost and time of a manifest. Spends nothing, sends nothing.
+    Plan(PlanArgs),
+    /// Check settings, key, service and output folder. Spends nothing.
+    Check(CheckArgs),
+    /// Serve the same API on this machine, with the local engine.
+    Gateway(GatewayArgs),
+    /// Print the completion script of a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page (roff).
+    Man,
+}
+
+/// A manifest and how to work on it.
+#[derive(Debug, Clone, Args)]
+pub(super) struct JobArgs {
+    /// CSV, TSV or JSON Lines file that names the photos; `-` is standard input.
+    pub(super) manifest: PathBuf,
+    /// Restore on this machine with the local engine: no key, no cost, no network.
+    #[arg(long)]
+    pub(super) local: bool,
+    /// Print the summary as JSON on standard output.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) settings: SettingFlags,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) job: JobArgs,
+    /// The service has a new address and still knows this job's requests.
+    #[arg(long)]
+    pub(super) service_moved: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct RetryArgs {
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+    /// Also send again what is in doubt, and perhaps pay for it twice.
+    #[arg(long = "in-doubt", id = "retry_in_doubt")]
+    pub(super) in_doubt_too: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub(super) job: JobArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) job: JobArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct CheckArgs {
+    /// Manifest whose settings and job folder to check.
+    pub(super) manifest: Option<PathBuf>,
+    /// Check what `--local` needs instead of key and service.
+    #[arg(long)]
+    pub(super) local: bool,
+    /// Print every setting and where it comes from.
+    #[arg(long)]
+    pub(super) show: bool,
+    #[command(flatten)]
+    pub(super) settings: SettingFlags,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct GatewayArgs {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8787")]
+    pub(super) listen: SocketAddr,
+    /// File with the accepted API keys, one a line; without it nobody needs a key, which
+    /// is possible on loopback only.
+    #[arg(long, value_name = "FILE")]
+    pub(super) key_file: Option<PathBuf>,
+    /// Root of the gateway as its clients see it, when that is not where it listens.
+    #[arg(long, value_name = "URL")]
+    pub(super) public_url: Option<Url>,
+    /// Pictures restored at once [default: one a core].
+    #[arg(long, value_name = "COUNT")]
+    pub(super) workers: Option<NonZeroUsize>,
+    /// Requests that may wait; one more is answered with 429.
+    #[arg(long, value_name = "COUNT", default_value = "1000")]
+    pub(super) queue: NonZeroUsize,
+    /// Submits per second for each key [default: no limit].
+    #[arg(long, value_name = "PER_SECOND")]
+    pub(super) rate: Option<std::num::NonZeroU32>,
+    /// Price of one request in USD.
+    #[arg(long, value_name = "USD", default_value = "0.0031")]
+    pub(super) price: Micros,
+    /// What each key may spend in all, in USD [default: no limit].
+    #[arg(long, value_name = "USD")]
+    pub(super) balance: Option<Micros>,
+    /// Read pictures from private and loopback addresses too.
+    #[arg(long)]
+    pub(super) allow_private: bool,
+    /// What is logged.
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub(super) log: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_word_run_may_be_left_out() {
+        for (typed, meant) in [
+            ("restore-batch photos.csv", "restore-batch run photos.csv"),
+            ("restore-batch --local a.csv", "restore-batch run --local a.csv"),
+            ("restore-batch status a.csv", "restore-batch status a.csv"),
+            ("restore-batch -V", "restore-batch -V"),
+            ("restore-batch", "restore-batch --help"),
+        ] {
+            let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+            assert_eq!(with_command(words(typed)), words(meant));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Gathers settings and key from flags, environment and files.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use super::{error::AppError, flags::SettingFlags};
+use crate::config::{ApiKey, ConfigError, KeySearch, RawConfig, Settings};
+
+/// Settings with their origins.
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    pub(super) raw: RawConfig,
+    pub(super) settings: Settings,
+}
+
+impl Context {
+    /// Reads all sources; `manifest_dir` is where a settings file may lie.
+    pub(super) fn load(
+        flags: SettingFlags,
+        local: bool,
+        manifest_dir: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
+        let environment = env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let user_dir = user_config_dir();
+        let raw = RawConfig::load(local, user_dir.as_deref(), manifest_dir, environment, flags.0)?;
+        let settings = Settings::new(&raw)?;
+        Ok(Self { raw, settings })
+    }
+
+    /// Returns where a key is looked for.
+    pub(super) fn key_search(&self) -> KeySearch {
+        KeySearch {
+            file: self.settings.api_key_file.clone(),
+            variable: env::var("PIXAZO_API_KEY").ok(),
+            credentials: env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            home: env::home_dir(),
+        }
+    }
+
+    /// Returns the key, or says where one was looked for.
+    pub(super) fn key(&self) -> Result<ApiKey, AppError> {
+        let search = self.key_search();
+        let key = search.find()?.ok_or_else(|| AppError::NoKey { looked: search.to_string() })?;
+        if key.exposed {
+            tracing::warn!(file = key.origin, "other users can read the API key: chmod 600 it");
+        }
+        Ok(key)
+    }
+}
+
+/// Returns the user's configuration folder by the XDG rules.
+fn user_config_dir() -> Option<PathBuf> {
+    env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| env::home_dir().map(|home| home.join(".config")))
+}

@@ -1,0 +1,215 @@
+//! Errors that end the program, as a person reads them.
+
+use std::{error::Error as _, io, path::PathBuf};
+
+use miette::Diagnostic;
+
+use super::exit::ExitCode;
+use crate::{
+    api::BuildError,
+    config::{ConfigError, KeyError},
+    core::Failure,
+    gateway::GatewayError,
+    ledger::{LedgerError, LockError},
+    manifest::ManifestError,
+    run::{IntakeError, RecorderError, RunError},
+    stage::PublicBaseError,
+};
+
+/// Why a command could not do what was asked.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum AppError {
+    /// The manifest cannot be used.
+    #[error("{what}")]
+    #[diagnostic(code(manifest))]
+    Manifest {
+        /// What is wrong, with its causes.
+        what: String,
+        /// What to do about it.
+        #[help]
+        advice: &'static str,
+    },
+    /// A setting cannot be used.
+    #[error(transparent)]
+    #[diagnostic(
+        code(config),
+        help(
+            "correct it there; `restore-batch check --show` lists all settings and where they come from"
+        )
+    )]
+    Config(#[from] ConfigError),
+    /// `--public-base` cannot be used.
+    #[error("`public_base`: {0}")]
+    #[diagnostic(code(config), help("write it as --public-base FOLDER=URL"))]
+    PublicBase(#[from] PublicBaseError),
+    /// There is no key.
+    #[error("there is no API key; looked at {looked}")]
+    #[diagnostic(
+        code(config::key),
+        help(
+            "either put your key into ~/.pixazo/api-key (or PIXAZO_API_KEY), or restore on this machine with --local"
+        )
+    )]
+    NoKey {
+        /// The places that were tried.
+        looked: String,
+    },
+    /// The key cannot be used.
+    #[error(transparent)]
+    #[diagnostic(code(config::key), help("put the key alone on the first line of the file"))]
+    Key(#[from] KeyError),
+    /// The API client cannot be set up.
+    #[error(transparent)]
+    #[diagnostic(code(config), help("check `--base-url` and the API key"))]
+    Client(#[from] BuildError),
+    /// Standard input has no place of its own.
+    #[error("a manifest from standard input needs a job folder")]
+    #[diagnostic(code(config), help("add --out DIR; the same folder continues the job later"))]
+    NoOut,
+    /// The job was begun with another service.
+    #[error("this job was begun with {begun}, and this run would use {now}")]
+    #[diagnostic(
+        code(config),
+        help(
+            "use another job folder with --out DIR, or repeat the command as it was begun; if only the address of the same service has changed, add --service-moved"
+        )
+    )]
+    OtherService {
+        /// The service in the ledger.
+        begun: String,
+        /// The service of this run.
+        now: String,
+    },
+    /// The job folder cannot be used.
+    #[error("the job folder `{}` cannot be used: {source}", path.display())]
+    #[diagnostic(code(config), help("make it writable, or choose another with --out DIR"))]
+    JobFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no job yet.
+    #[error("there is no job in `{}`", path.display())]
+    #[diagnostic(code(config), help("start it with: restore-batch MANIFEST"))]
+    NoJob {
+        /// The job folder.
+        path: PathBuf,
+    },
+    /// The state folder is on a network file system.
+    #[error("the ledger would lie on a network file system ({kind}), where its locks are not safe: `{}`", path.display())]
+    #[diagnostic(
+        code(ledger),
+        help("keep it on a local disk with --state DIR; pictures may stay where they are")
+    )]
+    NetworkFileSystem {
+        /// The state folder.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Another run works on the job.
+    #[error(transparent)]
+    #[diagnostic(code(ledger::locked))]
+    Lock(#[from] LockError),
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    #[diagnostic(
+        code(ledger),
+        help("nothing that was recorded is lost; check the disk, then run the same command again")
+    )]
+    Ledger(#[from] LedgerError),
+    /// The service cannot be used at the start.
+    #[error("the service at {base} cannot be used: {failure}")]
+    #[diagnostic(
+        code(service),
+        help("check the address and your connection with `restore-batch check`, then run again")
+    )]
+    Service {
+        /// The service root.
+        base: String,
+        /// What went wrong.
+        failure: Failure,
+    },
+    /// The service refuses the key.
+    #[error("the service at {base} refuses the API key: {failure}")]
+    #[diagnostic(
+        code(service::key),
+        help("check the key with `restore-batch check`; nothing was spent")
+    )]
+    KeyRefused {
+        /// The service root.
+        base: String,
+        /// What it said.
+        failure: Failure,
+    },
+    /// The results files cannot be kept.
+    #[error(transparent)]
+    #[diagnostic(
+        code(output),
+        help(
+            "free space or make the folder writable, then run the same command again: both files are made anew from the ledger"
+        )
+    )]
+    Recorder(#[from] RecorderError),
+    /// The gateway cannot start or serve.
+    #[error(transparent)]
+    #[diagnostic(code(gateway))]
+    Gateway(#[from] GatewayError),
+    /// Something that should not happen.
+    #[error("{0}")]
+    #[diagnostic(
+        code(internal),
+        help("run the same command again; nothing that was recorded is lost")
+    )]
+    Internal(String),
+}
+
+impl From<ManifestError> for AppError {
+    fn from(error: ManifestError) -> Self {
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
+        let what = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+        Self::Manifest { what, advice: error.help() }
+    }
+}
+
+impl From<IntakeError> for AppError {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Manifest(error) => error.into(),
+            IntakeError::Ledger(error) => error.into(),
+            error @ IntakeError::Stopped => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<RunError> for AppError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Ledger(error) => error.into(),
+        }
+    }
+}
+
+impl AppError {
+    /// Returns the exit code. No `_`: a new error must be thought about.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Manifest { .. } => ExitCode::Manifest,
+            Self::Config(_)
+            | Self::PublicBase(_)
+            | Self::NoKey { .. }
+            | Self::Key(_)
+            | Self::Client(_)
+            | Self::NoOut
+            | Self::OtherService { .. }
+            | Self::JobFolder { .. }
+            | Self::NoJob { .. } => ExitCode::Config,
+            Self::NetworkFileSystem { .. } | Self::Lock(_) | Self::Ledger(_) => ExitCode::Ledger,
+            Self::Service { .. } => ExitCode::Service,
+            Self::KeyRefused { .. } | Self::Recorder(_) => ExitCode::Halted,
+            Self::Gateway(_) | Self::Internal(_) => ExitCode::Internal,
+        }
+    }
+}

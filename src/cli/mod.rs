@@ -1,0 +1,27 @@
+//! What a person types and sees.
+//!
+//! Each command is one file. `args` says what may be typed, `dispatch` hands it to its
+//! command, `context` gathers settings and key, `job` knows where a job's files lie.
+//! Commands return an [`ExitCode`](exit::ExitCode) or an [`AppError`](exit::AppError);
+//! only `render` prints.
+
+mod args;
+mod check;
+mod context;
+mod dispatch;
+mod error;
+pub mod exit;
+mod flags;
+mod gateway;
+mod generate;
+mod job;
+mod local;
+mod plan;
+mod render;
+mod run;
+mod status;
+mod summary;
+
+pub use args::Cli;
+pub use dispatch::main;
+pub use error::AppError;

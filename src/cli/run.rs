@@ -1,0 +1,373 @@
+//! `restore-batch MANIFEST` and `restore-batch retry MANIFEST`.
+
+use std::{io::IsTerminal as _, path::Path, sync::Arc, time::Duration};
+
+use indicatif::MultiProgress;
+use secrecy::SecretString;
+use tokio::time::Instant;
+use url::Url;
+
+use super::{
+    args::RunArgs,
+    context::Context,
+    dispatch::Ended,
+    error::AppError,
+    exit::ExitCode,
+    job::{Job, manifest_dir},
+    local::LocalGateway,
+    render,
+    summary::{ending, summarise},
+};
+use crate::{
+    api::{ApiSettings, HttpApi, StatusOutcome},
+    clock::Clock,
+    config::Settings,
+    core::{Budget, Cadence, Fence, ItemState, RetryPolicy},
+    fetch::{ClientSettings, FetchLimits, GetLimits, GuardedClient, HttpFetcher, sweep_leftovers},
+    ledger::{EditionHeader, Ledger, LedgerResult, SqliteLedger, Totals},
+    limit::LaneLimits,
+    manifest::{Input, Manifest, ReadOptions, fingerprint_file},
+    report::{ProgressBar, ProgressLines, Reporters},
+    run::{
+        self, IntakePlan, Outcome, Parts, Recorder, RunSettings, Stops, edition_content,
+        recovery::{recover, retry_failed},
+    },
+    stage::{PublicBase, Publisher, SourceStager},
+    telemetry,
+};
+
+/// What the ledger calls the service of `--local`.
+const LOCAL_SERVICE: &str = "local";
+
+/// Tries before the service counts as unusable at the start.
+const PREFLIGHT_TRIES: u32 = 3;
+
+/// What `retry` adds to a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retry {
+    pub(super) in_doubt_too: bool,
+}
+
+/// The service a run uses.
+struct Service {
+    base_url: Url,
+    key: Option<SecretString>,
+    /// How the ledger knows it.
+    name: String,
+    local: Option<LocalGateway>,
+}
+
+/// Restores the photos of one manifest.
+pub(super) async fn run(
+    args: RunArgs,
+    retry: Option<Retry>,
+    bars: MultiProgress,
+) -> Result<Ended, AppError> {
+    let RunArgs { job: typed, service_moved } = args;
+    let context =
+        Context::load(typed.settings, typed.local, Some(&manifest_dir(&typed.manifest)?))?;
+    let settings = &context.settings;
+    telemetry::start(&settings.log, settings.log_format, bars.clone());
+    let job = Job::locate(&typed.manifest, settings)?;
+    let key = if typed.local { None } else { Some(context.key()?.secret) };
+    let publishers = public_bases(settings, &job)?;
+    let manifest = Manifest::open(&job.input, read_options(settings, &job))?;
+
+    let clock = Clock::system();
+    let _lock = job.lock(&clock)?;
+    let ledger = Arc::new(job.open_ledger().await?);
+    let service = Service::start(settings, key).await?;
+    let session = Session { job: &job, settings, clock, ledger: ledger.clone(), bars };
+    let result = session.work(manifest, publishers, &service, service_moved, retry).await;
+    service.stop().await;
+    let (outcome, took) = result?;
+
+    let totals = ledger.totals().await?;
+    if let Ok(ledger) = Arc::try_unwrap(ledger) {
+        ledger.close().await;
+    }
+    let told = ending(&outcome);
+    let summary = summarise(&job, &totals, settings.price, told, Some((&outcome, took)));
+    render::result(&if typed.json { json(&summary) } else { summary.to_text() });
+    conclude(outcome, &totals)
+}
+
+fn json(summary: &crate::report::Summary) -> String {
+    // Plain data always becomes JSON.
+    serde_json::to_string_pretty(summary).map(|text| text + "\n").unwrap_or_default()
+}
+
+fn read_options(settings: &Settings, job: &Job) -> ReadOptions {
+    ReadOptions::new(&job.base_dir, settings.scale, &settings.model_version)
+}
+
+/// Returns the publishers of `--public-base`.
+pub(super) fn public_bases(
+    settings: &Settings,
+    job: &Job,
+) -> Result<Vec<Box<dyn Publisher>>, AppError> {
+    let parse = |text: &String| -> Result<Box<dyn Publisher>, AppError> {
+        Ok(Box::new(PublicBase::parse(text, &job.base_dir)?))
+    };
+    settings.public_base.iter().map(parse).collect()
+}
+
+impl Service {
+    /// With a key, the remote service; without one, a gateway of our own.
+    async fn start(settings: &Settings, key: Option<SecretString>) -> Result<Self, AppError> {
+        if let Some(key) = key {
+            let base_url = settings.base_url.clone();
+            let name = base_url.to_string();
+            return Ok(Self { base_url, key: Some(key), name, local: None });
+        }
+        let gateway = LocalGateway::start(settings).await?;
+        Ok(Self {
+            base_url: gateway.base_url.clone(),
+            key: Some(gateway.key.clone()),
+            name: LOCAL_SERVICE.to_owned(),
+            local: Some(gateway),
+        })
+    }
+
+    async fn stop(self) {
+        if let Some(gateway) = self.local {
+            gateway.stop().await;
+        }
+    }
+}
+
+/// One run of one job, with its ledger open.
+struct Session<'a> {
+    job: &'a Job,
+    settings: &'a Settings,
+    clock: Clock,
+    ledger: Arc<SqliteLedger>,
+    bars: MultiProgress,
+}
+
+impl Session<'_> {
+    async fn work(
+        &self,
+        manifest: Manifest,
+        mut publishers: Vec<Box<dyn Publisher>>,
+        service: &Service,
+        service_moved: bool,
+        retry: Option<Retry>,
+    ) -> Result<(Outcome, Duration), AppError> {
+        let started = Instant::now();
+        let fence = self.ledger.begin_session().await?;
+        self.bind_service(fence, &service.name, service_moved).await?;
+        if let Some(gateway) = &service.local {
+            publishers.push(Box::new(gateway.publisher()));
+        }
+        let rules = run_settings(self.settings, service.local.is_some());
+        let (plan, header) = self.plan(manifest).await?;
+        let owed = recover(self.ledger.as_ref(), fence, &rules, self.clock.now()).await?;
+        if let Some(Retry { in_doubt_too }) = retry {
+            retry_failed(self.ledger.as_ref(), fence, in_doubt_too, self.clock.now()).await?;
+        }
+        let api = self.client(service)?;
+        if service.local.is_none() && self.has_work(&plan).await? {
+            preflight(&api, service).await?;
+        }
+        let recorder = self.recorder(&header).await?;
+        let reporters = self.reporters().await?.with(recorder.reporter());
+        let parts = Parts {
+            ledger: self.ledger.clone(),
+            api: Arc::new(api),
+            stager: Arc::new(SourceStager::new(
+                self.job.base_dir.clone(),
+                publishers,
+                self.settings.max_pixels,
+            )),
+            fetcher: Arc::new(self.fetcher()?),
+            clock: self.clock,
+            fence,
+            reporter: Box::new(reporters),
+        };
+        let stops = Stops::from_signals()
+            .map_err(|error| AppError::Internal(format!("signals cannot be heard: {error}")))?;
+        let budget =
+            Budget::new(self.ledger.totals().await?.money.committed(), self.settings.max_spend);
+        let (intake, reading) = run::start_intake(self.ledger.clone(), fence, plan);
+        let outcome = run::run(parts, rules, owed, budget, intake, stops).await;
+        // The run has dropped its end, so the reader stops; it must not write after us.
+        let _ = reading.await;
+        recorder.finish().await?;
+        Ok((outcome?, started.elapsed()))
+    }
+
+    /// Remembers the service, or refuses to mix the requests of two.
+    async fn bind_service(&self, fence: Fence, name: &str, moved: bool) -> Result<(), AppError> {
+        let begun = self.ledger.job().await?.service;
+        match begun {
+            Some(begun) if begun != name && !moved => {
+                Err(AppError::OtherService { begun, now: name.to_owned() })
+            }
+            Some(begun) if begun == name => Ok(()),
+            _ => Ok(self.ledger.bind_service(fence, name.to_owned()).await?),
+        }
+    }
+
+    /// Finds out whether the manifest has to be read at all.
+    async fn plan(&self, manifest: Manifest) -> Result<(IntakePlan, EditionHeader), AppError> {
+        let defaults = format!("{} {}", self.settings.scale, self.settings.model_version);
+        let base_dir = self.job.base_dir.display().to_string();
+        let job = self.ledger.job().await?;
+        if let (Input::File(path), Some((_, content)), Some(header)) =
+            (&self.job.input, &job.finished, job.header)
+        {
+            let unchanged = fingerprint(path).await.is_some_and(|fingerprint| {
+                edition_content(&fingerprint, &defaults) == *content && header.base_dir == base_dir
+            });
+            if unchanged {
+                let rows = self.ledger.totals().await?.rows;
+                return Ok((IntakePlan::Unchanged { rows }, header));
+            }
+        }
+        let header = EditionHeader {
+            columns: manifest.columns().to_vec(),
+            source_column: manifest.source_column(),
+            base_dir: base_dir.clone(),
+        };
+        Ok((IntakePlan::Read { manifest: Box::new(manifest), base_dir, defaults }, header))
+    }
+
+    async fn has_work(&self, plan: &IntakePlan) -> LedgerResult<bool> {
+        let totals = self.ledger.totals().await?;
+        Ok(matches!(plan, IntakePlan::Read { .. }) || totals.settled() < totals.all())
+    }
+
+    fn client(&self, service: &Service) -> Result<HttpApi, AppError> {
+        Ok(HttpApi::new(ApiSettings {
+            base_url: service.base_url.clone(),
+            key: service.key.clone(),
+            connect_timeout: self.settings.connect_timeout,
+            request_timeout: self.settings.request_timeout,
+        })?)
+    }
+
+    fn fetcher(&self) -> Result<HttpFetcher, AppError> {
+        let images = self.job.images();
+        if let Err(error) = sweep_leftovers(&images) {
+            tracing::warn!(%error, "temporary files of an earlier run could not be removed");
+        }
+        let client = GuardedClient::new(&ClientSettings {
+            allow_private: self.settings.allow_private,
+            connect_timeout: self.settings.connect_timeout,
+            ..ClientSettings::default()
+        })
+        .map_err(|error| AppError::Internal(format!("downloads cannot be set up: {error}")))?;
+        let limits = FetchLimits {
+            download: GetLimits {
+                max_bytes: self.settings.max_media_bytes,
+                total_timeout: self.settings.download_timeout,
+            },
+            max_pixels: self.settings.max_pixels,
+        };
+        Ok(HttpFetcher::new(client, images, limits))
+    }
+
+    async fn recorder(&self, header: &EditionHeader) -> Result<run::RecorderHandle, AppError> {
+        let mut recorder = Recorder::new(self.ledger.clone(), &self.job.dir, header);
+        recorder.rewrite().await?;
+        Ok(recorder.follow())
+    }
+
+    async fn reporters(&self) -> LedgerResult<Reporters> {
+        let totals = self.ledger.totals().await?;
+        let done = totals.count(ItemState::Done) + totals.count(ItemState::Skipped);
+        Ok(if std::io::stderr().is_terminal() {
+            Reporters::default().with(ProgressBar::new(self.bars.clone(), done))
+        } else {
+            Reporters::default().with(ProgressLines::stderr(done))
+        })
+    }
+}
+
+/// Hashes a manifest; `None` when it cannot be read, which the reader then says better.
+async fn fingerprint(path: &Path) -> Option<crate::core::ContentHash> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || fingerprint_file(&path)).await.ok()?.ok()
+}
+
+/// Asks the service for something that costs nothing, before anything is spent.
+async fn preflight(api: &HttpApi, service: &Service) -> Result<(), AppError> {
+    let base = service.base_url.to_string();
+    let mut last = None;
+    for attempt in 0..PREFLIGHT_TRIES {
+        if attempt > 0 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        match run::probe(api).await {
+            StatusOutcome::Unavailable(failure) => last = Some(failure),
+            StatusOutcome::Account(failure) => return Err(AppError::KeyRefused { base, failure }),
+            _ => return Ok(()),
+        }
+    }
+    match last {
+        Some(failure) => Err(AppError::Service { base, failure }),
+        None => Ok(()),
+    }
+}
+
+/// Turns settings into the rules of a run.
+fn run_settings(settings: &Settings, local: bool) -> RunSettings {
+    let policy = |tries, first, max| RetryPolicy {
+        tries,
+        first_delay: Duration::from_secs(first),
+        max_delay: Duration::from_secs(max),
+    };
+    let lane = |per_second, at_once| LaneLimits { per_second, at_once };
+    RunSettings {
+        submit: lane(settings.submit_rate, settings.in_flight),
+        // A status request takes well under a second: as many at once as start in two.
+        poll: lane(settings.poll_rate, at_once_for(settings.poll_rate)),
+        fetch: lane(settings.download_rate, settings.downloads),
+        cadence: Cadence {
+            interval: settings.poll_interval,
+            max_interval: settings.max_poll_interval,
+        },
+        deadline: settings.deadline,
+        unknown_grace: Duration::from_secs(60),
+        price: settings.price,
+        max_spend: settings.max_spend,
+        in_doubt: settings.in_doubt,
+        fetch_retry: policy(6, 1, 60),
+        error_retry: policy(4, 10, 300),
+        no_media: policy(5, 5, 60),
+        most_refreshes: 5,
+        outage_limit: settings.outage_limit,
+        grace: settings.grace,
+        volatile_service: local,
+        seed: 0,
+    }
+}
+
+fn at_once_for(per_second: f64) -> usize {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+    let count = (per_second * 2.0).ceil().clamp(4.0, 1_000.0) as usize;
+    count
+}
+
+/// Decides how the process ends.
+fn conclude(outcome: Outcome, totals: &Totals) -> Result<Ended, AppError> {
+    if let Some(error) = outcome.manifest {
+        return Err(error.into());
+    }
+    if outcome.panics > 0 {
+        return Err(AppError::Internal(format!(
+            "{} steps failed unexpectedly; their photos are kept for the next run",
+            outcome.panics
+        )));
+    }
+    if let Some(signal) = outcome.interrupted.filter(|signal| *signal != 0) {
+        return Ok(Ended::Signal(signal));
+    }
+    let unfinished = totals.count(ItemState::Failed) + totals.count(ItemState::InDoubt);
+    Ok(Ended::Code(match (outcome.halted, unfinished) {
+        (Some(_), _) => ExitCode::Halted,
+        (None, 0) => ExitCode::Done,
+        (None, _) => ExitCode::SomeFailed,
+    }))
+}

@@ -1,0 +1,31 @@
+//! `restore-batch status MANIFEST`: looks, and changes nothing.
+
+use super::{
+    args::StatusArgs,
+    context::Context,
+    error::AppError,
+    exit::ExitCode,
+    job::{Job, manifest_dir},
+    render,
+    summary::summarise,
+};
+use crate::{core::ItemState, ledger::Ledger as _, report::Ending};
+
+/// Shows how far a job is. Works while a run is going on.
+pub(super) async fn status(args: StatusArgs) -> Result<ExitCode, AppError> {
+    let typed = args.job;
+    let dir = manifest_dir(&typed.manifest)?;
+    let context = Context::load(typed.settings, typed.local, Some(&dir))?;
+    let job = Job::locate(&typed.manifest, &context.settings)?;
+    let ledger = job.look_at_ledger().await?;
+    let totals = ledger.totals().await?;
+    let summary = summarise(&job, &totals, context.settings.price, Ending::Looked, None);
+    let text = if typed.json {
+        serde_json::to_string_pretty(&summary).map(|text| text + "\n").unwrap_or_default()
+    } else {
+        summary.to_text()
+    };
+    render::result(&text);
+    let unfinished = totals.count(ItemState::Failed) + totals.count(ItemState::InDoubt);
+    Ok(if unfinished > 0 { ExitCode::SomeFailed } else { ExitCode::Done })
+}

@@ -1,0 +1,121 @@
+//! Makes the summary of a job from its ledger.
+
+use std::time::Duration;
+
+use super::job::Job;
+use crate::{
+    core::{HaltCause, ItemState, Micros},
+    ledger::Totals,
+    report::{Ending, Summary},
+    run::Outcome,
+};
+
+/// Returns what a job has come to.
+pub(super) fn summarise(
+    job: &Job,
+    totals: &Totals,
+    price: Micros,
+    ending: Ending,
+    outcome: Option<(&Outcome, Duration)>,
+) -> Summary {
+    let count = |state| totals.count(state);
+    let duplicates = totals.rows.saturating_sub(totals.all());
+    let mut summary = Summary {
+        rows: totals.rows,
+        items: totals.all(),
+        done: count(ItemState::Done),
+        skipped: count(ItemState::Skipped),
+        failed: count(ItemState::Failed),
+        in_doubt: count(ItemState::InDoubt),
+        in_flight: count(ItemState::Submitting)
+            + count(ItemState::Submitted)
+            + count(ItemState::Ready),
+        waiting: count(ItemState::Pending) + count(ItemState::Staged),
+        charged: totals.money.charged,
+        possibly_charged: totals.money.possibly_charged,
+        reserved: totals.money.reserved,
+        saved: price.times(duplicates),
+        throttled: outcome.map_or(0, |(outcome, _)| outcome.throttled),
+        seconds: outcome.map_or(0.0, |(_, time)| time.as_secs_f64()),
+        images: Job::shown(&job.images()),
+        results: Job::shown(&job.dir.join("results.csv")),
+        failures: Job::shown(&job.dir.join("failures.csv")),
+        next: Vec::new(),
+        ending,
+    };
+    summary.next = next_steps(job, &summary);
+    summary
+}
+
+fn next_steps(job: &Job, summary: &Summary) -> Vec<String> {
+    let manifest = shell_word(&job.typed);
+    let mut next = Vec::new();
+    if summary.in_flight + summary.waiting > 0 && summary.ending != Ending::Finished {
+        next.push(format!("restore-batch {manifest}    continues; nothing is paid twice"));
+    }
+    if summary.failed > 0 {
+        next.push(format!("less {}    says what failed and why", shell_word(&summary.failures)));
+        next.push(format!("restore-batch retry {manifest}    tries failed photos again"));
+    }
+    if summary.in_doubt > 0 {
+        next.push(format!(
+            "restore-batch retry --in-doubt {manifest}    sends photos in doubt again; may pay up to {} USD twice",
+            summary.possibly_charged
+        ));
+    }
+    next
+}
+
+/// Quotes a word for a POSIX shell if it needs it.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Returns how a run ended, for people.
+pub(super) fn ending(outcome: &Outcome) -> Ending {
+    match (&outcome.halted, outcome.interrupted) {
+        (Some(cause), _) => halted(cause),
+        (None, Some(_)) => Ending::Interrupted,
+        (None, None) => Ending::Finished,
+    }
+}
+
+fn halted(cause: &HaltCause) -> Ending {
+    let (reason, advice) = match cause {
+        HaltCause::Account(failure) => (failure.to_string(), failure.code.advice().to_owned()),
+        HaltCause::Output(failure) => (
+            failure.to_string(),
+            "free space or make the folder writable, then run the same command again".to_owned(),
+        ),
+        HaltCause::SpendCap { committed, cap } => (
+            format!("one more request would exceed --max-spend {cap} ({committed} USD committed)"),
+            "raise --max-spend and run the same command again".to_owned(),
+        ),
+        HaltCause::Outage { lasted, failure } => (
+            format!("the service gave no sane answer for {} s: {failure}", lasted.as_secs()),
+            "run the same command again when the service is back".to_owned(),
+        ),
+    };
+    Ending::Halted { reason, advice }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_the_shell_when_needed() {
+        for (word, quoted) in [
+            ("photos.csv", "photos.csv"),
+            ("my photos.csv", "'my photos.csv'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(word), quoted);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What can be wrong with settings.
+
+use std::{io, path::PathBuf};
+
+use super::raw::Origin;
+
+/// A setting or a settings file cannot be used. Every variant names its origin.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A settings file cannot be read.
+    #[error("`{}` cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A settings file is no TOML.
+    #[error("`{}` line {line} is not TOML: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// There is no such setting.
+    #[error("{origin}: there is no setting `{name}`{}", suggestion.as_ref().map(|other| format!("; did you mean `{other}`?")).unwrap_or_default())]
+    Unknown {
+        /// What was written.
+        name: String,
+        /// Where.
+        origin: Origin,
+        /// The most similar name.
+        suggestion: Option<&'static str>,
+    },
+    /// A value does not fit.
+    #[error("{origin}: `{name}` is `{value}`, which is not {expected}")]
+    Invalid {
+        /// The setting.
+        name: &'static str,
+        /// What was written.
+        value: String,
+        /// Where.
+        origin: Origin,
+        /// What it must be.
+        expected: String,
+    },
+}

@@ -1,0 +1,103 @@
+//! What an address that someone else has named may look like, and how it is shown.
+//!
+//! # Signed URLs
+//!
+//! A signed URL must reach the server as it was signed. `url` and `reqwest` keep
+//! path and query as they are as long as they hold only what RFC 3986 allows there,
+//! `%` escapes included; tested below. One exception: `'` in a query becomes `%27`,
+//! which signature schemes treat alike, because they sign the decoded value. Dot
+//! segments in a path are resolved, as every client does.
+
+use reqwest::{Response, StatusCode, header::LOCATION};
+use url::Url;
+
+use super::http::GetErrorKind;
+
+/// Longest address that is repeated in a message, in characters.
+const SHOWN_CHARACTERS: usize = 300;
+
+/// Returns `url` for messages and records: without credentials, query and fragment.
+#[must_use]
+pub fn without_query(url: &str) -> String {
+    let text = Url::parse(url).map_or_else(
+        |_| url.split(['?', '#']).next().unwrap_or_default().to_owned(),
+        |url| shown(&url),
+    );
+    text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARACTERS).collect()
+}
+
+/// Does the same for an address that was read already.
+pub(super) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // These fail only for addresses that cannot hold credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.to_string()
+}
+
+/// Reads an address that may be opened, as far as its form tells.
+pub(super) fn parse(url: &str) -> Result<Url, GetErrorKind> {
+    let url = Url::parse(url).map_err(|_| GetErrorKind::BadUrl("it cannot be read as a URL"))?;
+    check_form(&url)?;
+    Ok(url)
+}
+
+/// Credentials would turn into an Authorization header, and we send only our own headers.
+fn check_form(url: &Url) -> Result<(), GetErrorKind> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(GetErrorKind::BadUrl("only http and https are opened"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(GetErrorKind::BadUrl("it contains a user name or password"));
+    }
+    Ok(())
+}
+
+/// Returns where a redirect leads, and `None` for any other answer.
+pub(super) fn next_hop(from: &Url, response: &Response) -> Result<Option<Url>, GetErrorKind> {
+    use StatusCode as S;
+    let redirects = [
+        S::MOVED_PERMANENTLY,
+        S::FOUND,
+        S::SEE_OTHER,
+        S::TEMPORARY_REDIRECT,
+        S::PERMANENT_REDIRECT,
+    ];
+    if !redirects.contains(&response.status()) {
+        return Ok(None);
+    }
+    let to = response
+        .headers()
+        .get(LOCATION)
+        .and_then(|location| location.to_str().ok())
+        .and_then(|location| from.join(location).ok())
+        .ok_or(GetErrorKind::Redirect("to nowhere"))?;
+    check_form(&to)?;
+    if from.scheme() == "https" && to.scheme() == "http" {
+        return Err(GetErrorKind::Downgrade);
+    }
+    Ok(Some(to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_addresses_hold_no_secret() {
+        for (url, shown) in [
+            ("https://u:p@h.org/a/b.png?sig=1#f", "https://h.org/a/b.png"),
+            ("HTTPS://H.org", "https://h.org/"),
+            ("not a url?sig=1", "not a url"),
+            ("a\nb", "ab"),
+        ] {
+            assert_eq!(without_query(url), shown);
+        }
+        assert_eq!(
+            without_query(&format!("https://h/{}", "x".repeat(999))).len(),
+            SHOWN_CHARACTERS
+        );
+    }
+}

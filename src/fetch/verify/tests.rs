@@ -1,0 +1,161 @@
+use std::io::{Cursor, Write};
+
+use image::{DynamicImage, RgbImage};
+use proptest::prelude::*;
+
+use super::*;
+
+const FORMATS: [(ImageFormat, &str); 6] = [
+    (ImageFormat::Png, "png"),
+    (ImageFormat::Jpeg, "jpg"),
+    (ImageFormat::WebP, "webp"),
+    (ImageFormat::Tiff, "tif"),
+    (ImageFormat::Gif, "gif"),
+    (ImageFormat::Bmp, "bmp"),
+];
+
+/// A picture with enough texture that every byte of a compressed file counts.
+fn picture(format: ImageFormat) -> Vec<u8> {
+    let pixels = RgbImage::from_fn(40, 30, |x, y| {
+        let hash = blake3::hash(&[x.to_le_bytes(), y.to_le_bytes()].concat());
+        image::Rgb([hash.as_bytes()[0], hash.as_bytes()[1], hash.as_bytes()[2]])
+    });
+    let mut bytes = Cursor::new(Vec::new());
+    DynamicImage::from(pixels).write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn check(bytes: &[u8]) -> Result<Picture, Rejection> {
+    check_within(bytes, 1_000_000)
+}
+
+fn check_within(bytes: &[u8], max_pixels: u64) -> Result<Picture, Rejection> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    verify(&file, max_pixels)
+}
+
+#[test]
+fn whole_pictures_of_every_format_pass() {
+    for (format, extension) in FORMATS {
+        let found = check(&picture(format)).unwrap();
+        assert_eq!(found, Picture { width: 40, height: 30, extension }, "{format:?}");
+    }
+}
+
+#[test]
+fn what_follows_the_end_of_a_picture_does_not_matter() {
+    for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+        check(&[picture(format), b"trailer of a camera".to_vec()].concat()).unwrap();
+    }
+    check(&[picture(ImageFormat::Gif), vec![0; 100]].concat()).unwrap();
+}
+
+#[test]
+fn a_picture_cut_anywhere_is_found() {
+    for (format, _) in FORMATS {
+        let whole = picture(format);
+        let lengths = [30, whole.len() / 2, whole.len() - 20, whole.len() - 2, whole.len() - 1];
+        for length in lengths {
+            let found = check(&whole[..length]);
+            assert!(found.is_err(), "{format:?} with {length} of {}: {found:?}", whole.len());
+        }
+    }
+}
+
+#[test]
+fn a_cut_picture_is_called_incomplete() {
+    for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
+        let whole = picture(format);
+        let found = check(&whole[..whole.len() - 1]);
+        assert!(matches!(found, Err(Rejection::Incomplete(_))), "{format:?}: {found:?}");
+    }
+}
+
+#[test]
+fn an_end_marker_in_a_thumbnail_is_not_the_end() {
+    let whole = picture(ImageFormat::Jpeg);
+    let thumbnail = [&[0xff, 0xe1, 0, 6], &[0xff, 0xd9, 0xff, 0xd9][..]].concat();
+    let with = [&whole[..2], &thumbnail, &whole[2..]].concat();
+    check(&with).unwrap();
+    assert!(check(&with[..with.len() - 1]).is_err());
+}
+
+#[test]
+fn a_progressive_jpeg_passes() {
+    // Made with Pillow: `Image.linear_gradient("L").resize((16, 16)).save(…, progressive=True)`.
+    check(include_bytes!("progressive.jpg")).unwrap();
+}
+
+#[test]
+fn the_pixel_limit_is_checked_before_anything_is_decoded() {
+    let bytes = picture(ImageFormat::Png);
+    check_within(&bytes, 1_200).unwrap();
+    let found = check_within(&bytes, 1_199);
+    assert!(matches!(found, Err(Rejection::TooLarge { width: 40, height: 30, .. })), "{found:?}");
+}
+
+/// 67 bytes that claim to be 4 billion pixels wide and high.
+#[test]
+fn a_bomb_is_refused_by_its_header() {
+    let mut bomb = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+    bomb.extend(u32::to_be_bytes(0x7fff_ffff));
+    bomb.extend(u32::to_be_bytes(0x7fff_ffff));
+    bomb.extend([8, 6, 0, 0, 0]);
+    bomb.extend(crc(&bomb[12..]).to_be_bytes());
+    bomb.extend(b"\0\0\0\x08IDAT\x78\x9c\x03\0\0\0\0\x01");
+    let found = check_within(&bomb, 200_000_000);
+    assert!(
+        matches!(found, Err(Rejection::TooLarge { .. } | Rejection::Undecodable(_))),
+        "{found:?}"
+    );
+}
+
+/// CRC-32 as PNG has it (annex D of the standard), bit by bit.
+fn crc(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| {
+        if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 }
+    };
+    !bytes
+        .iter()
+        .fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc)))
+}
+
+#[test]
+fn an_error_page_is_quoted_without_its_secrets() {
+    let page =
+        "<!doctype html>\r\n<title>Access\tdenied</title>\x07 <a href=https://h/a?sig=SECRET>`";
+    let message = check(page.as_bytes()).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "the file is not a picture; it begins with `<!doctype html> <title>Access denied</title> <a href=https://h/a`"
+    );
+    let json = check(br#"{"error":"expired"}"#).unwrap_err().to_string();
+    assert!(json.ends_with(r#"it begins with `{"error":"expired"}`"#), "{json}");
+}
+
+#[test]
+fn other_content_is_named_not_quoted() {
+    assert!(matches!(check(b""), Err(Rejection::NotAPicture(text)) if text.contains("empty")));
+    for binary in [&b"\x7fELF\x02\x01\x01\0\0\0"[..], b"\xfe\xff\0<\0h\0t\0m\0l"] {
+        let found = check(binary);
+        assert!(
+            matches!(&found, Err(Rejection::NotAPicture(text)) if !text.contains('`')),
+            "{found:?}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn damaged_files_never_panic(format in 0usize..6, at in 0.0..1.0f64, with: Vec<u8>) {
+        let mut bytes = picture(FORMATS[format].0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in a small file")]
+        let start = (bytes.len() as f64 * at) as usize;
+        let end = bytes.len().min(start + with.len());
+        bytes.splice(start..end, with);
+        let _ = check(&bytes);
+    }
+}

@@ -1,0 +1,45 @@
+//! The service's self-hosted twin: the same HTTP contract around an [`Engine`] on this
+//! machine.
+//!
+//! ```text
+//! POST generate ─► accounts ─► queue ─► worker: fetch img ─► decode ─► engine ─► PNG
+//!      202          key, rate,   429      PROCESSING                             │
+//!                   balance     if full                                          ▼
+//! GET status ◄──────────────── requests: QUEUED … COMPLETED | FAILED | ERROR ◄─ media
+//! ```
+//!
+//! A client of the hosted service needs another base URL and nothing else. What is
+//! accepted is charged; ERROR, a fault of ours, is refunded; FAILED, a fault of the
+//! picture, is not.
+//!
+//! Requests live in memory and results in a temporary folder: both are gone when the
+//! gateway ends, and both are bounded while it runs. Not responsible for: restoring
+//! (`engine`), webhooks, or anything about jobs and manifests. Called by `cli`, for
+//! `restore-batch gateway` and for `--local`, and by whole-program tests.
+//!
+//! [`Engine`]: crate::engine::Engine
+
+mod accounts;
+mod connection;
+mod faults;
+mod file_reply;
+mod local_files;
+mod media;
+mod range;
+mod refusal;
+mod requests;
+mod routes;
+mod server;
+mod settings;
+mod shared;
+mod stats;
+mod submit;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use local_files::LocalFiles;
+pub use server::{Gateway, GatewayError, GatewayHandle};
+pub use settings::{GatewayFaults, GatewaySettings, Retention};
+pub use stats::GatewayStats;

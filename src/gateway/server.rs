@@ -1,0 +1,182 @@
+//! Opens, runs and ends a gateway.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{
+    connection::{Switch, SwitchedListener},
+    routes::router,
+    settings::GatewaySettings,
+    shared::Shared,
+    stats::GatewayStats,
+    worker::work,
+};
+use crate::{
+    engine::Engine,
+    fetch::{ClientSettings, GuardedClient},
+};
+
+/// How long answers that are under way may take after the end was asked for. Long enough
+/// for a download over loopback, short enough for an impatient operator.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A gateway could not be opened or has broken down.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// Strangers could reach it, and nothing would stop them.
+    #[error(
+        "`{0}` can be reached from other machines, so name at least one key, or listen on 127.0.0.1"
+    )]
+    KeysNeeded(SocketAddr),
+    /// It would not know its own address.
+    #[error(
+        "`{0}` stands for every address of this machine, so name the base URL that clients use"
+    )]
+    BaseUrlNeeded(SocketAddr),
+    /// The address is taken, or not this machine's.
+    #[error("`{address}` cannot be listened on: {source}")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no folder for results.
+    #[error("the folder for results cannot be made: {0}")]
+    Results(#[source] io::Error),
+    /// TLS cannot be set up.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The listening socket has failed.
+    #[error("serving has failed: {0}")]
+    Serve(#[source] io::Error),
+}
+
+/// A gateway that listens, and works once it is [served](Self::serve).
+#[derive(Debug)]
+pub struct Gateway {
+    listener: TcpListener,
+    address: SocketAddr,
+    base_url: Url,
+    queue: mpsc::Receiver<String>,
+    handle: GatewayHandle,
+}
+
+impl Gateway {
+    /// Opens the address. Connections wait until [`serve`](Self::serve) is called.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError`] when the settings would be unsafe or the address is taken.
+    pub async fn bind(
+        settings: GatewaySettings,
+        engine: Arc<dyn Engine>,
+    ) -> Result<Self, GatewayError> {
+        let listen = settings.listen;
+        if settings.keys.is_empty() && !listen.ip().is_loopback() {
+            return Err(GatewayError::KeysNeeded(listen));
+        }
+        let failed = |source| GatewayError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let base_url = base_url(&settings, address)?;
+        let client = GuardedClient::new(&ClientSettings {
+            allow_private: settings.allow_private,
+            ..ClientSettings::default()
+        })?;
+        let mut results = tempfile::Builder::new();
+        results.prefix("restore-batch-results-");
+        let results = match &settings.results_in {
+            Some(folder) => results.tempdir_in(folder),
+            None => results.tempdir(),
+        };
+        let results = results.map_err(GatewayError::Results)?;
+        let (sender, queue) = mpsc::channel(settings.queue_length.get());
+        let root = base_url.as_str().trim_end_matches('/').to_owned();
+        let shared = Shared::new(settings, root, engine, client, sender, results);
+        let handle = GatewayHandle { shared: Arc::new(shared) };
+        Ok(Self { listener, address, base_url, queue, handle })
+    }
+
+    /// Returns where it listens, with the port that was taken.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns the service root for clients.
+    #[must_use]
+    pub fn base_url(&self) -> &Url {
+        &self.base_url
+    }
+
+    /// Returns a handle that says what the gateway is doing while it is served.
+    #[must_use]
+    pub fn handle(&self) -> GatewayHandle {
+        self.handle.clone()
+    }
+
+    /// Serves until `shutdown` is cancelled. Then nothing more is accepted, work in
+    /// progress is abandoned, and answers under way get five seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`GatewayError::Serve`] when the listening socket fails.
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), GatewayError> {
+        let shared = self.handle.shared;
+        let stop = shared.stop.clone();
+        // However this ends, also by being dropped, the workers stop.
+        let _stop_workers = stop.clone().drop_guard();
+        let service = router(Arc::clone(&shared)).into_make_service_with_connect_info::<Switch>();
+        let server = axum::serve(SwitchedListener(self.listener), service)
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let both = async {
+            let (outcome, ()) = tokio::join!(server, work(shared, self.queue));
+            outcome.map_err(GatewayError::Serve)
+        };
+        let end = async {
+            shutdown.cancelled().await;
+            stop.cancel();
+            tokio::time::sleep(DRAIN).await;
+        };
+        tokio::select! {
+            biased;
+            ended = both => ended,
+            () = end => Ok(()),
+        }
+    }
+}
+
+fn base_url(settings: &GatewaySettings, address: SocketAddr) -> Result<Url, GatewayError> {
+    if let Some(base_url) = &settings.base_url {
+        return Ok(base_url.clone());
+    }
+    let needed = || GatewayError::BaseUrlNeeded(address);
+    if address.ip().is_unspecified() {
+        return Err(needed());
+    }
+    Url::parse(&format!("http://{address}/")).map_err(|_| needed())
+}
+
+/// Says what a gateway is doing. Cheap to clone.
+#[derive(Clone)]
+pub struct GatewayHandle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl GatewayHandle {
+    /// Returns what has been done so far.
+    #[must_use]
+    pub fn stats(&self) -> GatewayStats {
+        self.shared.stats()
+    }
+}
+
+impl std::fmt::Debug for GatewayHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("GatewayHandle").field(&self.stats()).finish()
+    }
+}

@@ -1,0 +1,125 @@
+//! What a gateway can be told.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    ops::Range,
+    path::PathBuf,
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use governor::Quota;
+use secrecy::SecretString;
+use url::Url;
+
+use super::local_files::LocalFiles;
+use crate::{core::Micros, engine::DecodeLimits, fetch::GetLimits};
+
+/// The hosted service's price of one request, in micro-dollars: 0.0031 USD.
+const HOSTED_PRICE: Micros = Micros(3_100);
+
+/// How a gateway listens, whom it serves, and how much it takes on.
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Who may submit. None at all means that nobody needs a key, which is only
+    /// possible on a loopback address.
+    pub keys: Vec<SecretString>,
+    /// Where clients reach the gateway, when that is not where it listens: behind a
+    /// proxy, or when listening on all addresses.
+    pub base_url: Option<Url>,
+    /// Most pictures being fetched and restored at once. Each may take several times
+    /// [`DecodeLimits::max_alloc`] of memory.
+    pub workers: NonZeroUsize,
+    /// Most requests that wait; one more is answered with 429.
+    pub queue_length: NonZeroUsize,
+    /// How often one key may submit; `None` for as often as it likes.
+    pub submit_rate: Option<Quota>,
+    /// What an accepted request costs.
+    pub price: Micros,
+    /// What each key may spend in all; `None` for no limit.
+    pub balance: Option<Micros>,
+    /// Fetch `img` from private and loopback addresses too. `--local` needs it; with
+    /// strangers among the clients it opens one's own network to them.
+    pub allow_private: bool,
+    /// Size of, and time for, one `img`.
+    pub source: GetLimits,
+    /// Pixels and memory of one `img`.
+    pub decode: DecodeLimits,
+    /// How many results are kept.
+    pub retention: Retention,
+    /// Folder in which the temporary folder of results is made; `None` for the
+    /// system's own. Name one when that is small or in memory.
+    pub results_in: Option<PathBuf>,
+    /// Local files that are served for `img`, for `--local`.
+    pub local_files: Option<LocalFiles>,
+    /// Test switch: count accepted submits for each `img`, which takes memory for each.
+    pub record_submits: bool,
+    /// Test switch: misbehave.
+    pub faults: GatewayFaults,
+}
+
+impl Default for GatewaySettings {
+    /// A free port of loopback without keys; one worker a core; 1,000 waiting requests;
+    /// the hosted service's price without a limit.
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            keys: Vec::new(),
+            base_url: None,
+            workers: available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            queue_length: NonZeroUsize::new(1_000).unwrap_or(NonZeroUsize::MIN),
+            submit_rate: None,
+            price: HOSTED_PRICE,
+            balance: None,
+            allow_private: false,
+            source: GetLimits { total_timeout: Duration::from_mins(1), ..GetLimits::default() },
+            decode: DecodeLimits::default(),
+            retention: Retention::default(),
+            results_in: None,
+            local_files: None,
+            record_submits: false,
+            faults: GatewayFaults::default(),
+        }
+    }
+}
+
+/// How many finished requests are kept. The oldest go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Most finished requests, failed ones included.
+    pub requests: usize,
+    /// Most bytes of results on disk. The newest result is kept even if it alone is
+    /// larger.
+    pub bytes: u64,
+}
+
+impl Default for Retention {
+    /// 10,000 requests and 16 GiB: far more than a client has in flight, so that a
+    /// result is not gone before it is fetched.
+    fn default() -> Self {
+        Self { requests: 10_000, bytes: 16 << 30 }
+    }
+}
+
+/// Test switch: how often a gateway misbehaves. Off by default.
+///
+/// Each fault has a probability in `0.0..=1.0` per submit. Whether it happens depends
+/// only on the seed and the number of the submit, so that a run can be repeated.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GatewayFaults {
+    /// Chooses which submits are hit.
+    pub seed: u64,
+    /// Answer 429 with `Retry-After: 1` and accept nothing.
+    pub throttled: f64,
+    /// Answer 500 and accept nothing, which the client cannot know.
+    pub server_error: f64,
+    /// Accept, charge, and close the connection without an answer.
+    pub reply_lost: f64,
+    /// End in ERROR instead of restoring.
+    pub service_error: f64,
+    /// Take this much longer for each request.
+    pub latency: Range<Duration>,
+}

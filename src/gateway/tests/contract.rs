@@ -1,0 +1,153 @@
+//! What the service's page promises.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::bench::{Bench, HeldEngine, KEY, assert_error, settings};
+use crate::{
+    api::wire::{KEY_HEADER, STATUS_PATH, SUBMIT_PATH},
+    gateway::{Gateway, GatewaySettings},
+};
+
+#[tokio::test]
+async fn a_round_trip_gives_the_restored_picture() {
+    let bench = Bench::start(settings()).await;
+    let reply = bench.submit(&bench.img()).await;
+    assert_eq!(reply.status(), 202);
+    let reply: Value = reply.json().await.unwrap();
+    let id = reply["request_id"].as_str().unwrap();
+    let polling_url = format!("{}{STATUS_PATH}{id}", bench.base);
+    assert_eq!(reply, json!({ "request_id": id, "status": "QUEUED", "polling_url": polling_url }));
+
+    let status = bench.ended(id).await;
+    let media_url = format!("{}/media/{id}/output.png", bench.base);
+    let times = ["created_at", "updated_at", "completed_at"].map(|name| status[name].clone());
+    assert_eq!(
+        status,
+        json!({
+            "request_id": id,
+            "status": "COMPLETED",
+            "model_id": "instant",
+            "error": null,
+            "output": { "media_url": [media_url], "media_type": "image/png" },
+            "created_at": times[0],
+            "updated_at": times[1],
+            "completed_at": times[2],
+        })
+    );
+    for time in &times {
+        let time = time.as_str().unwrap();
+        assert_eq!(time.len(), "2026-03-31T10:00:00.000Z".len(), "{time}");
+        time.parse::<Timestamp>().unwrap();
+    }
+    assert!(times[0].as_str() <= times[2].as_str(), "{times:?}");
+
+    // Without a key, like the client that must not send it there.
+    let media = bench.request("GET", &format!("/media/{id}/output.png")).send().await.unwrap();
+    assert_eq!(media.status(), 200);
+    let media = media.bytes().await.unwrap();
+    let restored = image::load_from_memory(&media).unwrap();
+    assert_eq!((restored.width(), restored.height()), (12, 8));
+}
+
+#[tokio::test]
+async fn a_request_is_seen_waiting_and_in_work() {
+    let engine = Arc::new(HeldEngine::default());
+    let settings = GatewaySettings { workers: NonZeroUsize::MIN, ..settings() };
+    let bench = Bench::with_engine(settings, Arc::clone(&engine) as _).await;
+    let first = bench.accepted().await;
+    let seen = bench.until(&first, &["PROCESSING"]).await;
+    assert_eq!((&seen["output"], &seen["completed_at"]), (&Value::Null, &Value::Null));
+    let second = bench.accepted().await;
+    assert_eq!(bench.status(&second).await["status"], "QUEUED");
+    engine.let_go();
+    assert_eq!(bench.ended(&first).await["status"], "COMPLETED");
+    assert_eq!(bench.ended(&second).await["status"], "COMPLETED");
+}
+
+#[tokio::test]
+async fn errors_have_the_documented_shape() {
+    let bench = Bench::start(settings()).await;
+    let good = json!({ "img": "http://127.0.0.1:9/a" });
+    let submit = || bench.post(SUBMIT_PATH);
+
+    let reply = submit().json(&json!({ "scale": 2 })).send().await.unwrap();
+    assert_error(reply, 400, "Bad Request").await;
+    let reply = submit().json(&json!({ "img": "a.jpg" })).send().await.unwrap();
+    assert_error(reply, 400, "Bad Request").await;
+    let reply = submit().header("Content-Type", "application/json").body("{").send().await.unwrap();
+    assert_error(reply, 400, "Bad Request").await;
+    let reply = submit().body(good.to_string()).send().await.unwrap();
+    assert_error(reply, 415, "Unsupported Media Type").await;
+    let huge = json!({ "img": "http://127.0.0.1:9/a", "padding": "x".repeat(70_000) });
+    let reply = submit().json(&huge).send().await.unwrap();
+    assert_error(reply, 413, "Payload Too Large").await;
+
+    let reply = bench.request("POST", SUBMIT_PATH).json(&good).send().await.unwrap();
+    assert_error(reply, 401, "Unauthorized").await;
+    let wrong = bench.request("POST", SUBMIT_PATH).header(KEY_HEADER, "wrong").json(&good);
+    assert_error(wrong.send().await.unwrap(), 401, "Unauthorized").await;
+    let status = bench.request("GET", &format!("{STATUS_PATH}gfpgan_x"));
+    assert_error(status.send().await.unwrap(), 401, "Unauthorized").await;
+
+    for path in ["/", "/gfpgan", &format!("{STATUS_PATH}gfpgan_x"), "/media/gfpgan_x/output.png"] {
+        assert_error(bench.get(path).send().await.unwrap(), 404, "Not Found").await;
+    }
+    let reply = bench.get(SUBMIT_PATH).send().await.unwrap();
+    assert_eq!(reply.headers()["allow"], "POST");
+    assert_error(reply, 405, "Method Not Allowed").await;
+    let reply = bench.post(&format!("{STATUS_PATH}gfpgan_x")).send().await.unwrap();
+    assert_error(reply, 405, "Method Not Allowed").await;
+    assert_eq!(bench.handle.stats().charged.0, 0);
+}
+
+#[tokio::test]
+async fn a_request_is_unknown_to_other_keys() {
+    let mut settings = settings();
+    settings.keys.push(SecretString::from("other".to_owned()));
+    let bench = Bench::start(settings).await;
+    let id = bench.accepted().await;
+    let path = format!("{STATUS_PATH}{id}");
+    let other = bench.request("GET", &path).header(KEY_HEADER, "other").send().await.unwrap();
+    assert_error(other, 404, "Not Found").await;
+    let own = bench.request("GET", &path).header(KEY_HEADER, KEY).send().await.unwrap();
+    assert_eq!(own.status(), 200);
+}
+
+#[tokio::test]
+async fn it_says_that_it_is_alive() {
+    let bench = Bench::start(settings()).await;
+    let reply = bench.request("GET", "/healthz").send().await.unwrap();
+    assert_eq!(reply.status(), 200);
+    assert_eq!(reply.json::<Value>().await.unwrap(), json!({ "status": "ok" }));
+}
+
+#[tokio::test]
+async fn addresses_follow_the_public_base_url() {
+    let mut settings = settings();
+    settings.base_url = Some("https://restore.example.org/api/".parse().unwrap());
+    let gateway = Gateway::bind(settings, Arc::new(HeldEngine::default()));
+    let gateway = gateway.await.unwrap();
+    let listens = format!("http://{}", gateway.local_addr());
+    let stop = CancellationToken::new();
+    let served = tokio::spawn(gateway.serve(stop.clone()));
+    let reply: Value = reqwest::Client::new()
+        .post(format!("{listens}{SUBMIT_PATH}"))
+        .header(KEY_HEADER, KEY)
+        .json(&json!({ "img": "http://127.0.0.1:9/a" }))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let polling_url = reply["polling_url"].as_str().unwrap();
+    let expected = format!("https://restore.example.org/api{STATUS_PATH}gfpgan_");
+    assert!(polling_url.starts_with(&expected), "{polling_url}");
+    stop.cancel();
+    served.await.unwrap().unwrap();
+}

@@ -1,0 +1,8 @@
+//! Whole round trips over loopback; one file for each part of the contract.
+
+mod bench;
+mod contract;
+mod faults;
+mod files;
+mod lifecycle;
+mod money;

@@ -1,0 +1,107 @@
+//! What is charged, and what is refused before it is charged.
+
+use std::{num::NonZeroU32, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use governor::Quota;
+use serde_json::Value;
+
+use super::bench::{Bench, CrashingEngine, HeldEngine, assert_error, settings};
+use crate::{
+    core::Micros,
+    gateway::GatewaySettings,
+    testing::scripted_server::{Reply, ScriptedServer},
+};
+
+#[tokio::test]
+async fn an_empty_wallet_is_refused_word_for_word() {
+    let settings = GatewaySettings { balance: Some(Micros(6_200)), ..settings() };
+    let bench = Bench::start(settings).await;
+    bench.accepted().await;
+    bench.accepted().await;
+    let reply = bench.submit(&bench.img()).await;
+    assert_eq!(reply.status(), 402);
+    let body: Value = reply.json().await.unwrap();
+    let documented =
+        r#"{"error":"Insufficient Balance","message":"Your wallet does not have enough balance."}"#;
+    assert_eq!(body, serde_json::from_str::<Value>(documented).unwrap());
+    assert_eq!(bench.handle.stats().charged, Micros(6_200));
+}
+
+#[tokio::test]
+async fn a_crash_of_the_engine_is_an_error_and_refunded() {
+    let settings = GatewaySettings { balance: Some(Micros(3_100)), ..settings() };
+    let bench = Bench::with_engine(settings, Arc::new(CrashingEngine)).await;
+    for _ in 0..2 {
+        let id = bench.accepted().await;
+        let status = bench.ended(&id).await;
+        assert_eq!((&status["status"], &status["output"]), (&"ERROR".into(), &Value::Null));
+        assert!(status["completed_at"].is_string(), "{status}");
+    }
+    let stats = bench.handle.stats();
+    assert_eq!((stats.charged, stats.errors), (Micros(0), 2));
+}
+
+#[tokio::test]
+async fn a_source_that_is_no_picture_fails_with_a_reason_and_is_charged() {
+    let bench = Bench::start(settings()).await;
+    let sources = ScriptedServer::start(Vec::new())
+        .await
+        .on("GET /missing", Reply::status(404))
+        .on("GET /page", Reply::ok("<html>"))
+        .on("GET /cut", Reply::ok(vec![0; 99]).cut_after(10));
+    for (path, reason) in [
+        ("/missing?token=SECRET", "answered with HTTP status 404"),
+        ("/page", "not a picture"),
+        ("/cut", "was cut off"),
+    ] {
+        let reply: Value = bench.submit(&sources.url(path)).await.json().await.unwrap();
+        let status = bench.ended(reply["request_id"].as_str().unwrap()).await;
+        assert_eq!(status["status"], "FAILED");
+        let error = status["error"].as_str().unwrap();
+        assert!(error.contains(reason) && !error.contains("SECRET"), "{error}");
+    }
+    let stats = bench.handle.stats();
+    assert_eq!((stats.failed, stats.charged), (3, Micros(9_300)));
+}
+
+#[tokio::test]
+async fn private_sources_are_not_fetched_unless_allowed() {
+    let bench = Bench::start(GatewaySettings { allow_private: false, ..settings() }).await;
+    let sources = ScriptedServer::start(Vec::new()).await;
+    let reply: Value = bench.submit(&sources.url("/a")).await.json().await.unwrap();
+    let status = bench.ended(reply["request_id"].as_str().unwrap()).await;
+    assert_eq!(status["status"], "FAILED");
+    assert_eq!(sources.requests(), []);
+}
+
+#[tokio::test]
+async fn submitting_too_fast_is_refused_for_a_while() {
+    let hourly = Quota::with_period(Duration::from_hours(1)).unwrap();
+    let quota = hourly.allow_burst(NonZeroU32::new(2).unwrap());
+    let bench = Bench::start(GatewaySettings { submit_rate: Some(quota), ..settings() }).await;
+    bench.accepted().await;
+    bench.accepted().await;
+    let reply = bench.submit(&bench.img()).await;
+    let pause: u64 = reply.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((3_000..=3_600).contains(&pause), "{pause}");
+    assert_error(reply, 429, "Too Many Requests").await;
+    assert_eq!(bench.handle.stats().charged, Micros(6_200));
+}
+
+#[tokio::test]
+async fn a_full_queue_is_refused_and_free() {
+    let one = NonZeroUsize::MIN;
+    let settings = GatewaySettings { workers: one, queue_length: one, ..settings() };
+    let engine = Arc::new(HeldEngine::default());
+    let bench = Bench::with_engine(settings, Arc::clone(&engine) as _).await;
+    let worked_on = bench.accepted().await;
+    bench.until(&worked_on, &["PROCESSING"]).await;
+    let waiting = bench.accepted().await;
+    let reply = bench.submit(&bench.img()).await;
+    assert!(reply.headers().contains_key("retry-after"));
+    assert_error(reply, 429, "Too Many Requests").await;
+    assert_eq!(bench.handle.stats().charged, Micros(6_200));
+    engine.let_go();
+    assert_eq!(bench.ended(&waiting).await["status"], "COMPLETED");
+    bench.accepted().await;
+}

@@ -1,0 +1,213 @@
+//! Progress for whoever watches: a bar on a terminal, plain lines elsewhere.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use indicatif::{MultiProgress, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
+
+use super::Reporter;
+use crate::core::{HaltCause, Item, ItemState, RunEvent};
+
+/// Shortest time between two plain progress lines.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Counts that both forms show.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    rows: u64,
+    all: bool,
+    submitted: u64,
+    done: u64,
+    failed: u64,
+    in_doubt: u64,
+}
+
+impl Counts {
+    fn observe(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Imported { rows, complete } => {
+                self.rows = *rows;
+                self.all = *complete;
+            }
+            RunEvent::Submitted { .. } => self.submitted += 1,
+            RunEvent::Settled(item) => match item.state {
+                ItemState::Failed => self.failed += 1,
+                ItemState::InDoubt => self.in_doubt += 1,
+                _ => self.done += 1,
+            },
+            _ => {}
+        }
+    }
+
+    fn settled(&self) -> u64 {
+        self.done + self.failed + self.in_doubt
+    }
+
+    fn describe(&self) -> String {
+        let more = if self.all { "" } else { "+" };
+        let mut text = format!("{} of {}{more} done", self.done, self.rows);
+        for (count, name) in [(self.failed, "failed"), (self.in_doubt, "in doubt")] {
+            if count > 0 {
+                text.push_str(&format!(", {count} {name}"));
+            }
+        }
+        text.push_str(&format!(", {} submitted in this run", self.submitted));
+        text
+    }
+}
+
+/// Returns the line for an event that people should see even in a long run.
+fn notice(event: &RunEvent) -> Option<String> {
+    match event {
+        RunEvent::Settled(item) => failure_line(item),
+        RunEvent::GateClosed { endpoint, pause } => Some(format!(
+            "the service asked for a pause: no {} for {:.1} s",
+            endpoint.as_str(),
+            pause.as_secs_f64()
+        )),
+        RunEvent::Outage { failure } => Some(format!(
+            "the service does not answer ({}); waiting and asking again, nothing is lost",
+            failure.message
+        )),
+        RunEvent::OutageOver { lasted } => {
+            Some(format!("the service answers again after {} s", lasted.as_secs()))
+        }
+        RunEvent::Halted(cause) => Some(halt_line(cause)),
+        RunEvent::Draining { steps } => Some(format!(
+            "stopping: waiting for {steps} open steps; press Ctrl-C again to stop waiting"
+        )),
+        _ => None,
+    }
+}
+
+fn failure_line(item: &Item) -> Option<String> {
+    let failure = item.failure.as_ref()?;
+    let word = if item.state == ItemState::InDoubt { "in doubt" } else { "failed" };
+    let told = matches!(item.state, ItemState::Failed | ItemState::InDoubt);
+    told.then(|| format!("{word}: {}: {}", item.source, failure))
+}
+
+fn halt_line(cause: &HaltCause) -> String {
+    let why = match cause {
+        HaltCause::Account(failure) | HaltCause::Output(failure) => failure.to_string(),
+        HaltCause::SpendCap { committed, cap } => {
+            format!("the spend cap of {cap} USD is reached ({committed} USD committed)")
+        }
+        HaltCause::Outage { lasted, failure } => {
+            format!("no sane answer for {} s ({failure})", lasted.as_secs())
+        }
+    };
+    format!("no further submits: {why}; what is paid for is still fetched")
+}
+
+/// A bar on a terminal, with notices above it.
+#[derive(Debug)]
+pub struct ProgressBar {
+    counts: Counts,
+    bars: MultiProgress,
+    bar: indicatif::ProgressBar,
+}
+
+impl ProgressBar {
+    /// Draws on standard error. `bars` is shared with the log writer, so that log lines
+    /// appear above the bar; `already_done` items of earlier runs count as progress.
+    #[must_use]
+    pub fn new(bars: MultiProgress, already_done: u64) -> Self {
+        bars.set_draw_target(ProgressDrawTarget::stderr());
+        let bar = bars.add(indicatif::ProgressBar::new(0));
+        let template = "{bar:30} {percent:>3}%  {msg}  {elapsed}  eta {eta}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━╸ "));
+        }
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Self { counts: Counts { done: already_done, ..Counts::default() }, bars, bar }
+    }
+}
+
+impl Reporter for ProgressBar {
+    fn observe(&mut self, event: &RunEvent) {
+        self.counts.observe(event);
+        if let Some(line) = notice(event) {
+            // A terminal that went away must not end the job.
+            let _ = self.bars.println(line);
+        }
+        self.bar.set_length(self.counts.rows.max(self.counts.settled()));
+        self.bar.set_position(self.counts.settled());
+        self.bar.set_message(self.counts.describe());
+    }
+}
+
+impl Drop for ProgressBar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Plain lines, one every ten seconds and one for each notice.
+#[derive(Debug)]
+pub struct ProgressLines<W> {
+    counts: Counts,
+    to: W,
+    last: Option<Instant>,
+}
+
+impl ProgressLines<io::Stderr> {
+    /// Writes to standard error.
+    #[must_use]
+    pub fn stderr(already_done: u64) -> Self {
+        Self::to(io::stderr(), already_done)
+    }
+}
+
+impl<W: Write> ProgressLines<W> {
+    /// Writes to `to`; `already_done` items of earlier runs count as progress.
+    pub fn to(to: W, already_done: u64) -> Self {
+        Self { counts: Counts { done: already_done, ..Counts::default() }, to, last: None }
+    }
+
+    fn line(&mut self, text: &str) {
+        // A closed pipe must not end the job.
+        let _ = writeln!(self.to, "{text}");
+    }
+}
+
+impl<W: Write + Send> Reporter for ProgressLines<W> {
+    fn observe(&mut self, event: &RunEvent) {
+        self.counts.observe(event);
+        if let Some(line) = notice(event) {
+            self.line(&line);
+        }
+        let due = self.last.is_none_or(|last| last.elapsed() >= LINE_EVERY);
+        if due && matches!(event, RunEvent::Settled(_)) {
+            self.last = Some(Instant::now());
+            self.line(&self.counts.describe());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Endpoint, Failure, FailureClass, FailureCode, Micros};
+
+    #[tokio::test(start_paused = true)]
+    async fn notices_are_written_as_lines() {
+        let mut lines = ProgressLines::to(Vec::new(), 3);
+        lines.observe(&RunEvent::Imported { rows: 10, complete: true });
+        lines.observe(&RunEvent::GateClosed {
+            endpoint: Endpoint::Submit,
+            pause: Duration::from_secs(2),
+        });
+        lines.observe(&RunEvent::Halted(HaltCause::SpendCap {
+            committed: Micros(9_300),
+            cap: Micros(10_000),
+        }));
+        lines.observe(&RunEvent::Outage {
+            failure: Failure::new(FailureClass::Transient, FailureCode::NotSent, "no connection"),
+        });
+        insta::assert_snapshot!(String::from_utf8(lines.to).unwrap());
+    }
+}

@@ -1,0 +1,272 @@
+//! The event loop: turns all sources into one event, lets the board decide, acts.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    board::{Board, Mode},
+    intake::{IntakeError, IntakeNotice},
+    poller::Poller,
+    settings::RunSettings,
+    shutdown::{StopLevel, Stops},
+    step::{Action, Finished},
+    worker::Workers,
+};
+use crate::{
+    api::RestoreApi,
+    clock::Clock,
+    core::{Budget, Fence, HaltCause, Item, ItemId, RunEvent},
+    fetch::Fetcher,
+    ledger::{Ledger, LedgerError},
+    report::Reporter,
+    stage::Stager,
+};
+
+/// Everything a run works with.
+pub struct Parts {
+    /// Durable memory of the job.
+    pub ledger: Arc<dyn Ledger>,
+    /// The service.
+    pub api: Arc<dyn RestoreApi>,
+    /// Makes local sources public.
+    pub stager: Arc<dyn Stager>,
+    /// Brings artifacts home.
+    pub fetcher: Arc<dyn Fetcher>,
+    /// Time.
+    pub clock: Clock,
+    /// The right to write to the ledger.
+    pub fence: Fence,
+    /// Hears what happens.
+    pub reporter: Box<dyn Reporter>,
+}
+
+/// How a run ended.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Why it stopped early, if it did by itself.
+    pub halted: Option<HaltCause>,
+    /// The signal that ended it.
+    pub interrupted: Option<i32>,
+    /// Why the manifest could not be read to its end.
+    pub manifest: Option<IntakeError>,
+    /// Steps that panicked: bugs.
+    pub panics: u64,
+    /// Pauses the service asked for.
+    pub throttled: u64,
+}
+
+/// A run could not go on. Nothing that was acknowledged is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+enum Event {
+    Stop(StopLevel, i32),
+    Finished(Result<Finished, JoinError>),
+    Intake(Option<IntakeNotice>),
+    Due(ItemId),
+    Wake,
+}
+
+/// Moves items until nothing is left, the job halts, or someone stops it.
+///
+/// `owed` are the items that [`recover`](super::recovery::recover) returned, `intake`
+/// tells of rows that reach the ledger, `budget` starts from what the ledger knows.
+///
+/// # Errors
+///
+/// When the ledger cannot be used any more.
+pub async fn run(
+    parts: Parts,
+    rules: RunSettings,
+    owed: Vec<Item>,
+    budget: Budget,
+    intake: mpsc::Receiver<IntakeNotice>,
+    stops: Stops,
+) -> Result<Outcome, RunError> {
+    let rules = Arc::new(rules);
+    let Parts { ledger, api, stager, fetcher, clock, fence, reporter } = parts;
+    let workers = Workers { ledger, api, stager, fetcher, clock, fence, rules: rules.clone() };
+    let mut coordinator = Coordinator {
+        board: Board::new(rules.clone(), clock, budget),
+        workers: Arc::new(workers),
+        tasks: JoinSet::new(),
+        poller: Poller::default(),
+        actions: Vec::new(),
+        intake: Some(intake),
+        stops,
+        reporter,
+        outcome: Outcome::default(),
+        grace: rules.grace,
+        drain_ends: None,
+    };
+    for item in owed {
+        coordinator.board.adopt(item, &mut coordinator.actions);
+    }
+    coordinator.work().await?;
+    Ok(coordinator.outcome())
+}
+
+struct Coordinator {
+    board: Board,
+    workers: Arc<Workers>,
+    tasks: JoinSet<Finished>,
+    poller: Poller,
+    actions: Vec<Action>,
+    intake: Option<mpsc::Receiver<IntakeNotice>>,
+    stops: Stops,
+    reporter: Box<dyn Reporter>,
+    outcome: Outcome,
+    grace: Duration,
+    drain_ends: Option<Instant>,
+}
+
+impl Coordinator {
+    async fn work(&mut self) -> Result<(), RunError> {
+        loop {
+            let wake = self.board.start(&mut self.actions);
+            self.act();
+            self.report();
+            if self.board.is_over() {
+                return Ok(());
+            }
+            let event = self.next_event(wake).await;
+            if self.handle(event)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for whatever happens first. The order of the branches is fixed, so that a
+    /// simulated run is repeatable.
+    async fn next_event(&mut self, wake: Option<Instant>) -> Event {
+        let wake = [wake, self.drain_ends].into_iter().flatten().min();
+        let Self { stops, tasks, intake, poller, .. } = self;
+        let waits = !poller.is_empty();
+        tokio::select! { biased;
+            Some((level, signal)) = stops.next() => Event::Stop(level, signal),
+            Some(done) = tasks.join_next() => Event::Finished(done),
+            notice = next_notice(intake), if intake.is_some() => Event::Intake(notice),
+            Some(item) = poller.due(), if waits => Event::Due(item),
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Event::Wake,
+            // Nothing can ever happen again: a bug, and better an end than a hang.
+            else => Event::Stop(StopLevel::Stop, 0),
+        }
+    }
+
+    /// Returns true when the run should end at once.
+    fn handle(&mut self, event: Event) -> Result<bool, RunError> {
+        match event {
+            Event::Stop(level, signal) => return Ok(self.stop(level, signal)),
+            Event::Finished(Ok(finished)) => self.finished(finished)?,
+            // Steps catch their own panics; what remains is a panic while reading.
+            Event::Finished(Err(error)) => {
+                tracing::error!(%error, "a task ended unexpectedly");
+                self.outcome.panics += 1;
+                return Ok(true);
+            }
+            Event::Intake(notice) => self.heard_from_intake(notice),
+            Event::Due(item) => self.board.due(item),
+            Event::Wake => {}
+        }
+        Ok(self.drain_ends.is_some_and(|ends| ends <= Instant::now()))
+    }
+
+    fn stop(&mut self, level: StopLevel, signal: i32) -> bool {
+        self.outcome.interrupted.get_or_insert(signal);
+        if level == StopLevel::Stop {
+            tracing::warn!(steps = self.board.steps(), "stopping without waiting for replies");
+            return true;
+        }
+        self.intake = None;
+        self.board.drain();
+        self.drain_ends = Some(Instant::now() + self.grace);
+        false
+    }
+
+    fn finished(&mut self, finished: Finished) -> Result<(), RunError> {
+        match finished {
+            Finished::Step(report) => self.board.ended(*report, &mut self.actions),
+            Finished::Panicked { step, item } => {
+                tracing::error!(item.id = %item, ?step, "a step failed unexpectedly; the item is left for the next run");
+                self.outcome.panics += 1;
+                self.board.panicked(step, item);
+            }
+            Finished::Ledger(error) => return Err(error.into()),
+            Finished::Loaded { items, complete } => {
+                self.board.loaded(items, complete, &mut self.actions);
+            }
+            Finished::Probed(sane) => self.board.breaker.probed(sane, Instant::now()),
+            Finished::ProbeRefused(failure) => self.board.halt(HaltCause::Account(failure), false),
+        }
+        Ok(())
+    }
+
+    fn heard_from_intake(&mut self, notice: Option<IntakeNotice>) {
+        let (rows, complete) = match notice {
+            Some(IntakeNotice::Rows(rows)) => (rows, false),
+            Some(IntakeNotice::Complete(rows)) => (rows, true),
+            Some(IntakeNotice::Failed(error)) => return self.intake_failed(error),
+            None => return self.intake_failed(IntakeError::Stopped),
+        };
+        if complete {
+            self.intake = None;
+        }
+        self.board.supply.rows_arrived(complete);
+        self.reporter.observe(&RunEvent::Imported { rows, complete });
+    }
+
+    fn intake_failed(&mut self, error: IntakeError) {
+        self.intake = None;
+        self.outcome.manifest = Some(error);
+        self.board.manifest_broke();
+    }
+
+    fn act(&mut self) {
+        for action in self.actions.drain(..) {
+            let workers = self.workers.clone();
+            match action {
+                Action::Start(step, item) => {
+                    self.tasks.spawn(workers.run(step, *item));
+                }
+                Action::Load { after, complete } => {
+                    self.tasks.spawn(workers.load(after, complete));
+                }
+                Action::Probe => {
+                    self.tasks.spawn(workers.probe());
+                }
+                Action::Park(item, at) => self.poller.park(item, at),
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        for event in self.board.told.drain(..) {
+            self.outcome.throttled += u64::from(matches!(event, RunEvent::GateClosed { .. }));
+            self.reporter.observe(&event);
+        }
+        if !matches!(self.board.mode, Mode::Running) {
+            self.intake = None;
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        let halted = match self.board.mode {
+            Mode::Halted { cause, .. } => Some(*cause),
+            _ => None,
+        };
+        Outcome { halted, ..self.outcome }
+    }
+}
+
+async fn next_notice(intake: &mut Option<mpsc::Receiver<IntakeNotice>>) -> Option<IntakeNotice> {
+    intake.as_mut()?.recv().await
+}

@@ -1,0 +1,164 @@
+//! Manifest → ledger, with backpressure, while the first items are already on their way.
+
+use std::sync::Arc;
+
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use crate::{
+    core::{ContentHash, Fence, ItemState},
+    ledger::{EditionHeader, Ledger, LedgerError, NewItem, NewRow},
+    manifest::{Manifest, ManifestError, Row, Source},
+};
+
+/// Rows written in one transaction. Larger batches are hardly faster, and the first
+/// submit waits for the first batch.
+const BATCH: usize = 1_000;
+
+/// Batches read ahead of the ledger.
+const READ_AHEAD: usize = 4;
+
+/// What the intake tells the coordinator.
+#[derive(Debug)]
+pub enum IntakeNotice {
+    /// This many rows are in the ledger.
+    Rows(u64),
+    /// All rows are in the ledger, this many.
+    Complete(u64),
+    /// No further rows will come.
+    Failed(IntakeError),
+}
+
+/// A manifest could not be read into the ledger to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The file is no manifest, or broke off.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The reader ended without saying why.
+    #[error("reading the manifest stopped unexpectedly")]
+    Stopped,
+}
+
+/// What has to be read.
+#[derive(Debug)]
+pub enum IntakePlan {
+    /// The ledger has these rows already, from a manifest that has not changed.
+    Unchanged {
+        /// Rows in the ledger.
+        rows: u64,
+    },
+    /// The manifest is new or was edited.
+    Read {
+        /// The opened manifest, before its first row.
+        manifest: Box<Manifest>,
+        /// Folder against which relative sources are resolved, absolute.
+        base_dir: String,
+        /// What else the rows depend on: default scale and version.
+        defaults: String,
+    },
+}
+
+/// Returns what [`Ledger::finish_edition`] remembers of a manifest: its content and the
+/// settings its rows depend on.
+#[must_use]
+pub fn edition_content(manifest: &ContentHash, defaults: &str) -> String {
+    format!("{manifest} {defaults}")
+}
+
+/// Starts reading. Dropping the receiver stops it; the handle ends when it has stopped.
+#[must_use]
+pub fn start(
+    ledger: Arc<dyn Ledger>,
+    fence: Fence,
+    plan: IntakePlan,
+) -> (mpsc::Receiver<IntakeNotice>, JoinHandle<()>) {
+    let (notices, receiver) = mpsc::channel(READ_AHEAD);
+    let task = tokio::spawn(async move {
+        let last = match plan {
+            IntakePlan::Unchanged { rows } => IntakeNotice::Complete(rows),
+            IntakePlan::Read { manifest, base_dir, defaults } => {
+                let header = EditionHeader {
+                    columns: manifest.columns().to_vec(),
+                    source_column: manifest.source_column(),
+                    base_dir,
+                };
+                let read = read(ledger.as_ref(), fence, header, *manifest, &defaults, &notices);
+                read.await.map_or_else(IntakeNotice::Failed, IntakeNotice::Complete)
+            }
+        };
+        // Nobody listens any more when the run has ended.
+        let _ = notices.send(last).await;
+    });
+    (receiver, task)
+}
+
+async fn read(
+    ledger: &dyn Ledger,
+    fence: Fence,
+    header: EditionHeader,
+    manifest: Manifest,
+    defaults: &str,
+    notices: &mpsc::Sender<IntakeNotice>,
+) -> Result<u64, IntakeError> {
+    let edition = ledger.begin_edition(fence, header).await?;
+    let (batches, mut incoming) = mpsc::channel(READ_AHEAD);
+    let reader = tokio::task::spawn_blocking(move || read_batches(manifest, &batches));
+    let mut rows = 0;
+    while let Some(batch) = incoming.recv().await {
+        rows += ledger.import(fence, edition, batch).await?.rows;
+        if notices.send(IntakeNotice::Rows(rows)).await.is_err() {
+            return Err(IntakeError::Stopped);
+        }
+    }
+    let fingerprint = reader.await.map_err(|_| IntakeError::Stopped)??;
+    let content = edition_content(&fingerprint.ok_or(IntakeError::Stopped)?, defaults);
+    ledger.finish_edition(fence, edition, content).await?;
+    Ok(rows)
+}
+
+/// Reads to the end and returns the hash of everything read; `None` when nobody wanted
+/// more before. Blocking.
+fn read_batches(
+    mut manifest: Manifest,
+    batches: &mpsc::Sender<Vec<NewRow>>,
+) -> Result<Option<ContentHash>, ManifestError> {
+    loop {
+        let mut batch = Vec::with_capacity(BATCH);
+        for row in manifest.by_ref().take(BATCH) {
+            batch.push(new_row(row?));
+        }
+        let last = batch.len() < BATCH;
+        if (!batch.is_empty() && batches.blocking_send(batch).is_err()) || last {
+            return Ok(manifest.fingerprint());
+        }
+    }
+}
+
+fn new_row(row: Row) -> NewRow {
+    let line = i64::try_from(row.line).unwrap_or(i64::MAX);
+    let item = match row.item {
+        Ok(item) => NewItem {
+            key: row.key,
+            state: Ok(match item.source {
+                Source::Url(_) => ItemState::Staged,
+                Source::Path(_) | Source::Bucket(_) => ItemState::Pending,
+            }),
+            source: item.text,
+            scale: item.scale,
+            version: item.version,
+            stem: item.stem,
+        },
+        Err(failure) => NewItem {
+            key: row.key,
+            source: String::new(),
+            scale: 1,
+            version: String::new(),
+            stem: "bad-row".to_owned(),
+            state: Err(failure),
+        },
+    };
+    NewRow { line, cells: row.cells, item }
+}

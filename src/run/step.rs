@@ -1,0 +1,87 @@
+//! The words between the board, which decides, and the workers, which act.
+
+use std::time::Duration;
+
+use crate::{
+    core::{Failure, Item, ItemId},
+    ledger::LedgerError,
+};
+
+/// One durable move of one item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Make the source reachable by URL.
+    Stage,
+    /// Reserve, POST, remember the answer.
+    Submit,
+    /// Ask for the status.
+    Poll,
+    /// Download, verify, publish.
+    Fetch,
+}
+
+/// What the answer to a step says about the service, beyond the item.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Signal {
+    /// It answered.
+    Sane,
+    /// It says nothing about the service.
+    None,
+    /// It asked for a pause (429).
+    Throttled { retry_after: Option<Duration> },
+    /// It could not be reached, or is briefly unavailable. Nothing was accepted.
+    Down { failure: Failure, retry_after: Option<Duration> },
+    /// It left a submit in doubt.
+    Doubtful(Failure),
+    /// It refuses the account.
+    Account(Failure),
+    /// The output folder of this machine cannot be written.
+    Output(Failure),
+}
+
+/// How a step ended.
+#[derive(Debug)]
+pub(super) struct StepReport {
+    pub(super) step: Step,
+    /// The item after the step, as the ledger has it.
+    pub(super) item: Item,
+    pub(super) signal: Signal,
+    /// A failure that the policy will try again; reported to people.
+    pub(super) retrying: Option<Failure>,
+}
+
+/// What a finished task hands to the loop.
+#[derive(Debug)]
+pub(super) enum Finished {
+    Step(Box<StepReport>),
+    /// The step panicked; the ledger has the item as it was before the panic.
+    Panicked {
+        step: Step,
+        item: ItemId,
+    },
+    /// The ledger cannot go on.
+    Ledger(LedgerError),
+    /// Items that may be worked on.
+    Loaded {
+        items: Vec<Item>,
+        complete: bool,
+    },
+    /// A probe came back; `Err` when the service gave no sane answer.
+    Probed(Result<(), Failure>),
+    /// A probe was refused: the key is wrong.
+    ProbeRefused(Failure),
+}
+
+/// What the board wants done.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// Run a step of an item.
+    Start(Step, Box<Item>),
+    /// Read more items after this one; `complete` when the manifest is known to be read
+    /// to its end.
+    Load { after: ItemId, complete: bool },
+    /// Ask for the status of a request to see whether the service is back.
+    Probe,
+    /// Wake an item at this time.
+    Park(ItemId, tokio::time::Instant),
+}

@@ -1,0 +1,189 @@
+//! What an answer means for an item: from an outcome to an event, by policy.
+//!
+//! Pure. `api::classify` has said what the service did; this says what becomes of the
+//! item, given its age and its history.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{settings::RunSettings, step::Signal};
+use crate::{
+    api::{StatusOutcome, SubmitOutcome},
+    clock::elapsed,
+    core::{
+        Artifact, Failure, FailureClass, FailureCode, Item, ItemEvent, RetryDecision, RetryPolicy,
+        jitter,
+    },
+    fetch::FetchError,
+};
+
+/// An event for the ledger, if any, and what the answer says about the service.
+#[derive(Debug, PartialEq)]
+pub(super) struct Verdict {
+    pub(super) event: Option<ItemEvent>,
+    pub(super) signal: Signal,
+    /// A failure that will be tried again.
+    pub(super) retrying: Option<Failure>,
+}
+
+impl Verdict {
+    fn new(event: ItemEvent, signal: Signal) -> Self {
+        Self { event: Some(event), signal, retrying: None }
+    }
+
+    fn wait(signal: Signal, retrying: Option<Failure>) -> Self {
+        Self { event: None, signal, retrying }
+    }
+}
+
+/// Judges the answer to a submit.
+pub(super) fn submitted(outcome: SubmitOutcome) -> Verdict {
+    let not_accepted = |failure: &Failure| ItemEvent::NotAccepted { failure: failure.clone() };
+    match outcome {
+        SubmitOutcome::Accepted { request_id, polling_url } => {
+            Verdict::new(ItemEvent::Accepted { request_id, polling_url }, Signal::Sane)
+        }
+        SubmitOutcome::NotSent(failure) => {
+            Verdict::new(not_accepted(&failure), Signal::Down { failure, retry_after: None })
+        }
+        SubmitOutcome::Unavailable { failure, retry_after } => {
+            Verdict::new(not_accepted(&failure), Signal::Down { failure, retry_after })
+        }
+        SubmitOutcome::Throttled { failure, retry_after } => {
+            Verdict::new(not_accepted(&failure), Signal::Throttled { retry_after })
+        }
+        SubmitOutcome::Rejected(failure) => {
+            Verdict::new(ItemEvent::Rejected(failure), Signal::Sane)
+        }
+        SubmitOutcome::Account(failure) => {
+            Verdict::new(not_accepted(&failure), Signal::Account(failure))
+        }
+        SubmitOutcome::InDoubt(failure) => {
+            Verdict::new(ItemEvent::AnswerLost(failure.clone()), Signal::Doubtful(failure))
+        }
+    }
+}
+
+/// Judges the answer to a status request.
+pub(super) fn polled(
+    item: &Item,
+    outcome: StatusOutcome,
+    rules: &RunSettings,
+    now: Timestamp,
+) -> Verdict {
+    let age = item.submitted_at.map_or(Duration::ZERO, |at| elapsed(at, now));
+    match outcome {
+        StatusOutcome::Waiting { word } => waiting(&word, age, rules),
+        StatusOutcome::Completed { media } => {
+            Verdict::new(ItemEvent::Completed { media }, Signal::Sane)
+        }
+        StatusOutcome::NoMedia(failure) => {
+            again_or(item, &rules.no_media, failure, rules, now, ItemEvent::PollGaveUp)
+        }
+        StatusOutcome::Failed(failure) => {
+            Verdict::new(ItemEvent::ServiceFailed(failure), Signal::Sane)
+        }
+        StatusOutcome::Error(failure) => service_error(item, failure, rules, now),
+        StatusOutcome::Unknown(_) if age < rules.unknown_grace => Verdict::wait(Signal::Sane, None),
+        StatusOutcome::Unknown(failure) => {
+            Verdict::new(ItemEvent::PollGaveUp(failure), Signal::Sane)
+        }
+        StatusOutcome::Throttled { failure, retry_after } => {
+            Verdict::wait(Signal::Throttled { retry_after }, Some(failure))
+        }
+        StatusOutcome::Account(failure) => Verdict::wait(Signal::Account(failure), None),
+        StatusOutcome::Unavailable(failure) => {
+            let signal = Signal::Down { failure: failure.clone(), retry_after: None };
+            Verdict::wait(signal, Some(failure))
+        }
+    }
+}
+
+/// The deadline is looked at only when the service answers: while it is down, no item
+/// runs out of time.
+fn waiting(word: &str, age: Duration, rules: &RunSettings) -> Verdict {
+    if age < rules.deadline {
+        return Verdict::wait(Signal::Sane, None);
+    }
+    let failure = Failure::new(
+        FailureClass::Permanent,
+        FailureCode::Deadline,
+        format!("still {word} after {} s", age.as_secs()),
+    );
+    Verdict::new(ItemEvent::PollGaveUp(failure), Signal::Sane)
+}
+
+fn service_error(item: &Item, failure: Failure, rules: &RunSettings, now: Timestamp) -> Verdict {
+    let errors = item.service_errors + 1;
+    match rules.error_retry.decide(errors, jitter(rules.seed, item.id.0, errors)) {
+        RetryDecision::RetryAfter(wait) => Verdict {
+            event: Some(ItemEvent::ServiceError {
+                failure: failure.clone(),
+                not_before: later(now, wait),
+            }),
+            signal: Signal::Sane,
+            retrying: Some(failure),
+        },
+        RetryDecision::GiveUp => Verdict::new(ItemEvent::ServiceErrorAgain(failure), Signal::Sane),
+    }
+}
+
+/// Judges a download.
+pub(super) fn fetched(
+    item: &Item,
+    result: Result<Vec<Artifact>, FetchError>,
+    rules: &RunSettings,
+    now: Timestamp,
+) -> Verdict {
+    let give_up = ItemEvent::FetchGaveUp;
+    match result {
+        Ok(artifacts) => Verdict::new(ItemEvent::Published { artifacts }, Signal::None),
+        Err(FetchError::Retry { failure, .. }) => {
+            let mut verdict = again_or(item, &rules.fetch_retry, failure, rules, now, give_up);
+            verdict.signal = Signal::None;
+            verdict
+        }
+        Err(FetchError::LinkExpired(failure)) if item.refreshes < rules.most_refreshes => Verdict {
+            event: Some(ItemEvent::LinkExpired(failure.clone())),
+            signal: Signal::None,
+            retrying: Some(failure),
+        },
+        Err(FetchError::LinkExpired(failure) | FetchError::Permanent(failure)) => {
+            Verdict::new(give_up(failure), Signal::None)
+        }
+        Err(FetchError::Output(failure)) => Verdict::wait(Signal::Output(failure), None),
+    }
+}
+
+/// Tries again as the policy says, or ends with `last`.
+fn again_or(
+    item: &Item,
+    policy: &RetryPolicy,
+    failure: Failure,
+    rules: &RunSettings,
+    now: Timestamp,
+    last: impl FnOnce(Failure) -> ItemEvent,
+) -> Verdict {
+    let tries = item.tries + 1;
+    match policy.decide(tries, jitter(rules.seed, item.id.0, tries)) {
+        RetryDecision::RetryAfter(wait) => Verdict {
+            event: Some(ItemEvent::Postponed {
+                failure: failure.clone(),
+                not_before: later(now, wait),
+            }),
+            signal: Signal::Sane,
+            retrying: Some(failure),
+        },
+        RetryDecision::GiveUp => Verdict::new(last(failure), Signal::Sane),
+    }
+}
+
+fn later(now: Timestamp, wait: Duration) -> Timestamp {
+    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+    now.saturating_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

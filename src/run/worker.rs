@@ -1,0 +1,201 @@
+//! One durable step of one item.
+//!
+//! Each function asks one other machine one thing, lets `verdict` judge the answer and
+//! writes the event to the ledger before it reports. Nothing is decided here.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures::FutureExt as _;
+
+use super::{
+    settings::RunSettings,
+    step::{Finished, Signal, Step, StepReport},
+    verdict::{self, Verdict},
+};
+use crate::{
+    api::{Known, RestoreApi, StatusOutcome, SubmitOrder},
+    clock::Clock,
+    core::{
+        Artifact, Fence, InDoubtPolicy, Item, ItemEvent, ItemId, ItemState, MOST_DOUBTFUL_SUBMITS,
+        artifact_stem,
+    },
+    fetch::{FetchError, Fetcher},
+    ledger::{Ledger, LedgerError},
+    stage::Stager,
+};
+
+/// Items read from the ledger at once.
+pub(super) const LOAD: usize = 256;
+
+/// A request id that no service has given, to ask for when only its answering matters.
+const PROBE_ID: &str = "restore-batch-probe";
+
+/// Everything the workers use; shared by all of them.
+pub(super) struct Workers {
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) api: Arc<dyn RestoreApi>,
+    pub(super) stager: Arc<dyn Stager>,
+    pub(super) fetcher: Arc<dyn Fetcher>,
+    pub(super) clock: Clock,
+    pub(super) fence: Fence,
+    pub(super) rules: Arc<RunSettings>,
+}
+
+type StepResult = Result<StepReport, LedgerError>;
+
+impl Workers {
+    /// Runs one step. A panic in it is caught and ends that step alone.
+    pub(super) async fn run(self: Arc<Self>, step: Step, item: Item) -> Finished {
+        let id = item.id;
+        let work = async {
+            match step {
+                Step::Stage => self.stage(item).await,
+                Step::Submit => self.submit(item).await,
+                Step::Poll => self.poll(item).await,
+                Step::Fetch => self.fetch(item).await,
+            }
+        };
+        match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(Ok(report)) => Finished::Step(Box::new(report)),
+            Ok(Err(error)) => self.excuse(step, id, error).await,
+            Err(_) => Finished::Panicked { step, item: id },
+        }
+    }
+
+    /// An illegal event is a bug or a late answer: it changed nothing, and the item as
+    /// the ledger has it is the truth. Any other ledger error ends the run.
+    async fn excuse(&self, step: Step, id: ItemId, error: LedgerError) -> Finished {
+        if !matches!(error, LedgerError::Illegal { .. }) {
+            return Finished::Ledger(error);
+        }
+        tracing::error!(item.id = %id, %error, "an event came that cannot be");
+        match self.ledger.item(id).await {
+            Ok(item) => Finished::Step(Box::new(StepReport {
+                step,
+                item,
+                signal: Signal::None,
+                retrying: None,
+            })),
+            Err(error) => Finished::Ledger(error),
+        }
+    }
+
+    async fn stage(&self, mut item: Item) -> StepResult {
+        if item.state == ItemState::Staged {
+            item = self.advance(item.id, ItemEvent::StageExpired).await?;
+        }
+        let staged = if is_public(&item.source) {
+            Ok(None)
+        } else {
+            self.stager.stage(&item.source).await.map(Some)
+        };
+        let event = match staged {
+            Ok(url) => ItemEvent::Staged { url },
+            Err(failure) => ItemEvent::SourceRejected(failure),
+        };
+        let item = self.advance(item.id, event).await?;
+        Ok(StepReport { step: Step::Stage, item, signal: Signal::None, retrying: None })
+    }
+
+    async fn submit(&self, item: Item) -> StepResult {
+        let price = self.rules.price;
+        // Durable before the POST leaves; nothing may come between these two.
+        let item = self.advance(item.id, ItemEvent::SubmitIntent { price }).await?;
+        let order = SubmitOrder {
+            img: item.staged_url.clone().unwrap_or_else(|| item.source.clone()),
+            scale: item.scale,
+            version: item.version.clone(),
+        };
+        let outcome = self.api.submit(&order).await;
+        let mut report = self.conclude(Step::Submit, item, verdict::submitted(outcome)).await?;
+        if report.item.state == ItemState::InDoubt && self.may_resubmit(&report.item) {
+            report.item = self.advance(report.item.id, ItemEvent::Resubmit).await?;
+        }
+        Ok(report)
+    }
+
+    fn may_resubmit(&self, item: &Item) -> bool {
+        self.rules.in_doubt == InDoubtPolicy::Resubmit && item.attempts() < MOST_DOUBTFUL_SUBMITS
+    }
+
+    async fn poll(&self, item: Item) -> StepResult {
+        let outcome = match &item.request {
+            Some(request) => {
+                let known = Known {
+                    request_id: request.id.clone(),
+                    polling_url: request.polling_url.clone(),
+                };
+                self.api.status(&known).await
+            }
+            // No state machine path leads here; the item must not be lost over it.
+            None => return Err(LedgerError::Corrupt(format!("item {} has no request", item.id))),
+        };
+        let verdict = verdict::polled(&item, outcome, &self.rules, self.clock.now());
+        self.conclude(Step::Poll, item, verdict).await
+    }
+
+    async fn fetch(&self, item: Item) -> StepResult {
+        let ordinal = self.ledger.stem_ordinal(item.id).await?;
+        let stem = artifact_stem(&item.stem, ordinal);
+        let result = self.deliver_all(&item, &stem).await;
+        let verdict = verdict::fetched(&item, result, &self.rules, self.clock.now());
+        self.conclude(Step::Fetch, item, verdict).await
+    }
+
+    /// Several pictures of one request become `name.png`, `name-2.png`, …
+    async fn deliver_all(&self, item: &Item, stem: &str) -> Result<Vec<Artifact>, FetchError> {
+        let mut artifacts = Vec::new();
+        for (index, url) in item.media.iter().enumerate() {
+            let numbered = format!("{stem}-{}", index + 1);
+            let name = if index == 0 { stem } else { numbered.as_str() };
+            artifacts.push(self.fetcher.deliver(url, name).await?);
+        }
+        Ok(artifacts)
+    }
+
+    async fn conclude(&self, step: Step, item: Item, verdict: Verdict) -> StepResult {
+        let Verdict { event, signal, retrying } = verdict;
+        let item = match event {
+            Some(event) => self.advance(item.id, event).await?,
+            None => item,
+        };
+        tracing::debug!(item.id = %item.id, state = %item.state, ?step, "step ended");
+        Ok(StepReport { step, item, signal, retrying })
+    }
+
+    async fn advance(&self, item: ItemId, event: ItemEvent) -> Result<Item, LedgerError> {
+        self.ledger.advance(self.fence, item, event, self.clock.now()).await
+    }
+
+    /// Reads the next items that are not submitted yet.
+    pub(super) async fn load(self: Arc<Self>, after: ItemId, complete: bool) -> Finished {
+        let states = vec![ItemState::Pending, ItemState::Staged];
+        match self.ledger.open_items(states, after, LOAD).await {
+            Ok(items) => Finished::Loaded { items, complete },
+            Err(error) => Finished::Ledger(error),
+        }
+    }
+
+    /// Asks something that costs nothing, to see whether the service answers.
+    pub(super) async fn probe(self: Arc<Self>) -> Finished {
+        match probe(self.api.as_ref()).await {
+            StatusOutcome::Unavailable(failure) => Finished::Probed(Err(failure)),
+            StatusOutcome::Account(failure) => Finished::ProbeRefused(failure),
+            _ => Finished::Probed(Ok(())),
+        }
+    }
+}
+
+/// Asks for the status of a request that does not exist. Free; also used at preflight.
+pub async fn probe(api: &dyn RestoreApi) -> StatusOutcome {
+    let known = Known { request_id: crate::core::RequestId(PROBE_ID.into()), polling_url: None };
+    api.status(&known).await
+}
+
+/// Returns true for sources that the service can read as they are.
+pub(super) fn is_public(source: &str) -> bool {
+    let starts = |scheme: &str| {
+        source.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    starts("http://") || starts("https://")
+}
