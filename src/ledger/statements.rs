@@ -12,11 +12,11 @@ use sqlx::SqliteConnection;
 use super::{
     contract::{Audit, LedgerResult},
     head::Head,
-    import::{Known, Plan, collision_key, plan},
+    import::{Known, Plan, plan},
     record::{EditionHeader, Imported, Money, NewRow},
     rows::{ItemInsert, ItemMove, RowInsert, RowReader, hex, to_json, to_json_array},
 };
-use crate::core::{Edition, Fence, ItemId, ItemKey, Micros};
+use crate::core::{Edition, Fence, ItemId, ItemKey, Micros, collision_key};
 
 const KNOWN_ITEMS: &str = "SELECT items.key, items.id, items.edition, items.state, \
      items.failure ->> '$.code' \

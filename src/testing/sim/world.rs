@@ -15,8 +15,8 @@ use super::{
 use crate::{
     clock::{Clock, elapsed},
     core::{
-        Budget, Cadence, Edition, Failure, Fence, InDoubtPolicy, Item, ItemKey, ItemState,
-        MOST_DOUBTFUL_SUBMITS, Micros, RetryPolicy, RunEvent,
+        Budget, Cadence, Edition, Failure, Fence, HaltCause, InDoubtPolicy, Item, ItemKey,
+        ItemState, MOST_DOUBTFUL_SUBMITS, Micros, RetryPolicy, RunEvent,
         invariant::{self, Violation},
     },
     ledger::{EditionHeader, Ledger, MemoryLedger, NewItem, NewRow, RowFilter},
@@ -158,7 +158,7 @@ impl World {
             if outcome.halted.is_none() && outcome.interrupted.is_none() {
                 return Ok(());
             }
-            if self.scenario.cap.is_some() && outcome.interrupted.is_none() {
+            if matches!(outcome.halted, Some(HaltCause::SpendCap { .. })) {
                 return Ok(());
             }
             lock(&self.books).fill_wallet();
