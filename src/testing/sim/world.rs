@@ -231,15 +231,15 @@ impl World {
         let policy = |tries, first| RetryPolicy {
             tries,
             first_delay: Duration::from_secs(first),
-            max_delay: Duration::from_secs(60),
+            max_delay: Duration::from_mins(1),
         };
         RunSettings {
             submit: lane(SUBMIT_RATE, 10),
             poll: lane(20.0, 10),
             fetch: lane(20.0, 4),
             cadence: Cadence { interval: POLL_INTERVAL, max_interval: Duration::from_secs(30) },
-            deadline: Duration::from_secs(3600),
-            unknown_grace: Duration::from_secs(60),
+            deadline: Duration::from_hours(1),
+            unknown_grace: Duration::from_mins(1),
             price: PRICE,
             max_spend: self.scenario.cap.map(|requests| PRICE.times(requests)),
             in_doubt: self.scenario.in_doubt,
@@ -247,7 +247,7 @@ impl World {
             error_retry: policy(4, 10),
             no_media: policy(5, 5),
             most_refreshes: 5,
-            outage_limit: Duration::from_secs(1800),
+            outage_limit: Duration::from_mins(30),
             grace: Duration::from_secs(30),
             volatile_service: false,
             seed: self.seed,
