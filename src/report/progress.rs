@@ -87,7 +87,13 @@ fn failure_line(item: &Item) -> Option<String> {
     let failure = item.failure.as_ref()?;
     let word = if item.state == ItemState::InDoubt { "in doubt" } else { "failed" };
     let told = matches!(item.state, ItemState::Failed | ItemState::InDoubt);
-    told.then(|| format!("{word}: {}: {}", item.source, failure))
+    told.then(|| format!("{word}: {}: {}", without_query(&item.source), failure))
+}
+
+/// A signed address is a key itself: what follows its path is not told.
+fn without_query(source: &str) -> &str {
+    let query = source.find(['?', '#']).filter(|_| source.contains("://"));
+    &source[..query.unwrap_or(source.len())]
 }
 
 fn halt_line(cause: &HaltCause) -> String {
@@ -192,6 +198,17 @@ impl<W: Write + Send> Reporter for ProgressLines<W> {
 mod tests {
     use super::*;
     use crate::core::{Endpoint, Failure, FailureClass, FailureCode, Micros};
+
+    #[test]
+    fn sources_are_told_without_what_may_be_secret() {
+        for (source, told) in [
+            ("https://x.org/a.png?sig=1#2", "https://x.org/a.png"),
+            ("https://x.org/a.png", "https://x.org/a.png"),
+            ("scans/what?.png", "scans/what?.png"),
+        ] {
+            assert_eq!(without_query(source), told);
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn notices_are_written_as_lines() {
