@@ -3,6 +3,9 @@
 //! Compiled only with the feature `testing`, which the crate switches on for itself
 //! as a dev-dependency; a release binary never contains it.
 
+mod held_engine;
 pub mod ledger_suite;
 pub mod scripted_server;
 pub mod sim;
+
+pub use held_engine::HeldEngine;

@@ -1,0 +1,111 @@
+//! The key is nowhere but in requests to the service itself.
+
+use std::fs;
+
+use restore_batch::testing::scripted_server::{Reply, ScriptedServer};
+
+use super::support::{Command, KEY, Service, World, png, scripted_request, visible_files};
+
+/// Stands in a signed address; such addresses are keys themselves.
+const SIGNATURE: &str = "signature-9f2c-must-not-be-told";
+
+/// Returns every file below a folder, hidden ones included.
+fn all_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}
+
+fn holds(content: &[u8], secret: &str) -> bool {
+    content.windows(secret.len()).any(|window| window == secret.as_bytes())
+}
+
+#[test]
+fn the_key_goes_to_the_service_and_nowhere_else() {
+    let world = World::new();
+    let server = world.block_on(ScriptedServer::start(vec![]));
+    let second = "127.0.0.2".parse().unwrap();
+    let other = world.block_on(ScriptedServer::start_at(second, vec![]));
+    server.add("GET /v2/requests/status/restore-batch-probe", Reply::status(404));
+    // The service names another host for the status, and one for the picture.
+    let polling_url = other.url("/v2/requests/status/one");
+    let accepted =
+        format!(r#"{{"request_id":"one","status":"QUEUED","polling_url":"{polling_url}"}}"#);
+    server.add("POST /gfpgan/v1/gfpgan/generate", Reply::json(202, &accepted));
+    let error = r#"{"error":"Bad Request","message":"no such picture"}"#;
+    server.add("POST /gfpgan/v1/gfpgan/generate", Reply::json(400, error));
+    let media = other.url(&format!("/moved.png?X-Signature={SIGNATURE}"));
+    scripted_request(&server, "one", &media);
+    other.add("GET /moved.png", Reply::redirect(format!("/one.png?X-Signature={SIGNATURE}")));
+    other.add("GET /one.png", Reply::ok(png(0)).stall_after(20));
+    other.add("GET /one.png", Reply::ok(png(0)));
+    let manifest = format!(
+        "img\nhttps://example.org/a.png?s={SIGNATURE}\nhttps://example.org/b.png?s={SIGNATURE}\n"
+    );
+    world.write("photos.csv", manifest);
+    world.write("key", format!("{KEY}\n"));
+    let words = ["photos.csv", "--in-flight=1", "--log=trace", "--log-format=json"];
+    let command = || {
+        let command = Command::new(&world, &words).with(&Service::scripted(&server));
+        command.env("PIXAZO_API_KEY", "").args(["--api-key-file=key"])
+    };
+
+    let running = command().start();
+    world.until("the download", || {
+        let asked = other.requests();
+        if asked.iter().any(|one| one.path() == "/one.png") { Ok(()) } else { Err(asked) }
+    });
+    running.says("failed: ");
+    let proc = |name: &str| fs::read(format!("/proc/{}/{name}", running.pid())).unwrap();
+    assert!(!holds(&proc("cmdline"), KEY) && !holds(&proc("environ"), KEY));
+    let killed = running.kill();
+    let ended = command().run().code(3);
+    let checked = Command::new(&world, &["check", "photos.csv", "--show"]);
+    let checked = checked.with(&Service::scripted(&server)).run().code(0);
+
+    for said in [&killed, &ended, &checked] {
+        assert!(!holds(said.said().as_bytes(), KEY), "{}", said.said());
+        assert!(!holds(said.said().as_bytes(), SIGNATURE), "{}", said.said());
+    }
+    assert!(holds(killed.stderr.as_bytes(), "\"level\":\"TRACE\""), "nothing was traced");
+    let files = all_files(&world.path("photos.restored"));
+    for name in ["results.csv", "failures.csv", "ledger.db", "lock"] {
+        assert!(files.iter().any(|path| path.ends_with(name)), "no {name} in {files:?}");
+    }
+    for path in files {
+        assert!(!holds(&fs::read(&path).unwrap(), KEY), "{}", path.display());
+    }
+    assert_eq!(visible_files(&world.path("photos.restored/images")).len(), 1);
+
+    // Every request to the service carried the key, and none to anybody else.
+    assert!(
+        server.requests().iter().all(|one| one.header("Ocp-Apim-Subscription-Key") == Some(KEY))
+    );
+    let strangers = other.requests();
+    assert!(strangers.len() >= 4, "{strangers:?}");
+    for request in &strangers {
+        assert!(!holds(format!("{request:?}").as_bytes(), KEY), "{request:?}");
+        assert!(!request.path().contains("status"), "{request:?}");
+        let names = ["authorization", "cookie", "referer", "ocp-apim-subscription-key"];
+        assert!(names.iter().all(|name| request.header(name).is_none()), "{request:?}");
+    }
+}
+
+#[test]
+fn the_key_does_not_follow_a_redirect() {
+    let world = World::new();
+    let server = world.block_on(ScriptedServer::start(vec![]));
+    let second = "127.0.0.2".parse().unwrap();
+    let other = world.block_on(ScriptedServer::start_at(second, vec![]));
+    server.add("GET /v2/requests/status/restore-batch-probe", Reply::status(404));
+    let elsewhere = other.url("/gfpgan/v1/gfpgan/generate");
+    server.add("POST /gfpgan/v1/gfpgan/generate", Reply::redirect(elsewhere));
+    world.write("photos.csv", "img\nhttps://example.org/a.png\n");
+    Command::new(&world, &["photos.csv"]).with(&Service::scripted(&server)).run().code(4);
+    assert!(other.requests().is_empty(), "{:?}", other.requests());
+}
