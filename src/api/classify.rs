@@ -168,9 +168,9 @@ fn status_answer(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
             )
             .with_status(404),
         ),
-        429 | 503 => StatusOutcome::Throttled {
+        status @ (429 | 503) => StatusOutcome::Throttled {
             failure: Failure::new(
-                FailureClass::Throttled,
+                if status == 429 { FailureClass::Throttled } else { FailureClass::Transient },
                 FailureCode::Throttled,
                 words(answer, "asked for a pause"),
             )

@@ -4,4 +4,5 @@
 //! as a dev-dependency; a release binary never contains it.
 
 pub mod ledger_suite;
+pub mod samples;
 pub mod scripted_server;
