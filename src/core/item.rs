@@ -164,7 +164,9 @@ impl Item {
         match event {
             ItemEvent::Staged { url } => self.staged_url = url,
             ItemEvent::StageExpired => self.staged_url = None,
-            ItemEvent::SourceRejected(failure) => self.failure = Some(failure),
+            ItemEvent::SourceRejected(failure) | ItemEvent::FetchGaveUp(failure) => {
+                self.failure = Some(failure);
+            }
             ItemEvent::Skipped { artifacts } => self.artifacts = artifacts,
             ItemEvent::SubmitIntent { price } => self.open_attempt(price, now),
             ItemEvent::Accepted { request_id, polling_url } => {
@@ -174,11 +176,9 @@ impl Item {
                 self.book(Booking::Reserved);
                 self.name_request(request_id, None);
             }
-            ItemEvent::NotAccepted { failure } => {
-                self.book(Booking::Free);
-                self.failure = Some(failure);
-            }
-            ItemEvent::Rejected(failure) | ItemEvent::ServiceErrorAgain(failure) => {
+            ItemEvent::NotAccepted { failure }
+            | ItemEvent::Rejected(failure)
+            | ItemEvent::ServiceErrorAgain(failure) => {
                 self.book(Booking::Free);
                 self.failure = Some(failure);
             }
@@ -229,7 +229,6 @@ impl Item {
                 self.book(Booking::Free);
                 self.start_over();
             }
-            ItemEvent::FetchGaveUp(failure) => self.failure = Some(failure),
             ItemEvent::Published { artifacts } => {
                 self.artifacts = artifacts;
                 self.failure = None;

@@ -23,7 +23,7 @@ const DOUBTS: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 /// Longest wait between two probes.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// Polls that fail for this long are worth telling people; less is a hiccup.
 const POLL_HICCUP: Duration = Duration::from_secs(10);
