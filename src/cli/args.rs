@@ -1,8 +1,8 @@
 //! What may be typed.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use url::Url;
 
@@ -15,12 +15,41 @@ use crate::core::Micros;
 /// `restore-batch photos.csv` restores every photo that the manifest names into
 /// photos.restored/ beside it. The same command again continues where it stopped.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(
+    name = "restore-batch",
+    version,
+    override_usage = "restore-batch [OPTIONS] MANIFEST\n       restore-batch COMMAND …",
+    after_help = "`restore-batch run --help` lists all options and settings."
+)]
 pub struct Cli {
     #[command(subcommand)]
-    pub(super) command: Option<Command>,
-    #[command(flatten)]
-    pub(super) run: Option<RunArgs>,
+    pub(super) command: Command,
+}
+
+impl Cli {
+    /// Reads the command line; ends the process with exit code 2 when it cannot be
+    /// understood.
+    #[must_use]
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Self {
+        Self::parse_from(with_command(words.into_iter().collect()))
+    }
+}
+
+/// `restore-batch photos.csv` means `restore-batch run photos.csv`: when the first word
+/// is neither a command nor a question, `run` is put before it.
+fn with_command(mut words: Vec<OsString>) -> Vec<OsString> {
+    let known = |word: &OsString| {
+        let questions = ["help", "--help", "-h", "--version", "-V"];
+        let word = word.to_string_lossy();
+        questions.contains(&word.as_ref())
+            || Cli::command().find_subcommand(word.as_ref()).is_some()
+    };
+    match words.get(1) {
+        None => words.push("--help".into()),
+        Some(word) if !known(word) => words.insert(1, "run".into()),
+        Some(_) => {}
+    }
+    words
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,4 +169,28 @@ pub(super) struct GatewayArgs {
     /// What is logged.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub(super) log: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_word_run_may_be_left_out() {
+        for (typed, meant) in [
+            ("restore-batch photos.csv", "restore-batch run photos.csv"),
+            ("restore-batch --local a.csv", "restore-batch run --local a.csv"),
+            ("restore-batch status a.csv", "restore-batch status a.csv"),
+            ("restore-batch -V", "restore-batch -V"),
+            ("restore-batch", "restore-batch --help"),
+        ] {
+            let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+            assert_eq!(with_command(words(typed)), words(meant));
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! From the command line to its command.
 
-use clap::Parser as _;
 use indicatif::MultiProgress;
 
 use super::{
@@ -24,7 +23,7 @@ pub(super) enum Ended {
 /// Reads the command line, does what it says and returns how the process should end.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read(std::env::args_os());
     let ended = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime.block_on(dispatch(cli, MultiProgress::new())),
         Err(error) => Err(AppError::Internal(format!("the runtime cannot start: {error}"))),
@@ -45,25 +44,23 @@ pub fn main() -> std::process::ExitCode {
 }
 
 async fn dispatch(cli: Cli, bars: MultiProgress) -> Result<Ended, AppError> {
-    match (cli.command, cli.run) {
-        (Some(Command::Run(args)), _) | (None, Some(args)) => run::run(args, None, bars).await,
-        (Some(Command::Retry(args)), _) => {
+    match cli.command {
+        Command::Run(args) => run::run(args, None, bars).await,
+        Command::Retry(args) => {
             let retry = run::Retry { in_doubt_too: args.in_doubt_too };
             run::run(args.run, Some(retry), bars).await
         }
-        (Some(Command::Status(args)), _) => status::status(args).await.map(Ended::Code),
-        (Some(Command::Plan(args)), _) => plan::plan(args).await.map(Ended::Code),
-        (Some(Command::Check(args)), _) => check::check(args).await.map(Ended::Code),
-        (Some(Command::Gateway(args)), _) => gateway::gateway(args, bars).await.map(Ended::Code),
-        (Some(Command::Completions { shell }), _) => {
+        Command::Status(args) => status::status(args).await.map(Ended::Code),
+        Command::Plan(args) => plan::plan(args).await.map(Ended::Code),
+        Command::Check(args) => check::check(args).await.map(Ended::Code),
+        Command::Gateway(args) => gateway::gateway(args, bars).await.map(Ended::Code),
+        Command::Completions { shell } => {
             render::result(&generate::completions(shell));
             Ok(Ended::Code(ExitCode::Done))
         }
-        (Some(Command::Man), _) => {
+        Command::Man => {
             render::result(&generate::man());
             Ok(Ended::Code(ExitCode::Done))
         }
-        // clap shows the help when nothing is typed.
-        (None, None) => Ok(Ended::Code(ExitCode::Usage)),
     }
 }

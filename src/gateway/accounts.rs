@@ -48,11 +48,7 @@ impl Accounts {
     pub(super) fn new(settings: &GatewaySettings) -> Self {
         let nobody = [SecretString::from(String::new())];
         let keys_wanted = !settings.keys.is_empty();
-        let keys = if keys_wanted {
-            &settings.keys[..]
-        } else {
-            &nobody
-        };
+        let keys = if keys_wanted { &settings.keys[..] } else { &nobody };
         let open = |key: &SecretString| Account {
             key: blake3::hash(key.expose_secret().as_bytes()),
             rate: settings.submit_rate.map(RateLimiter::direct),
@@ -62,10 +58,7 @@ impl Accounts {
             list: keys.iter().map(open).collect(),
             keys_wanted,
             price: settings.price,
-            money: Mutex::new(Money {
-                balances,
-                charged: Micros::ZERO,
-            }),
+            money: Mutex::new(Money { balances, charged: Micros::ZERO }),
             clock: DefaultClock::default(),
         }
     }
@@ -81,9 +74,7 @@ impl Accounts {
         if !self.keys_wanted {
             return Ok(AccountId(0));
         }
-        let given = headers
-            .get(KEY_HEADER)
-            .map_or(&[][..], |key| key.as_bytes());
+        let given = headers.get(KEY_HEADER).map_or(&[][..], |key| key.as_bytes());
         let given = blake3::hash(given);
         let mut found = None;
         for (number, account) in self.list.iter().enumerate() {
@@ -153,10 +144,7 @@ mod tests {
 
     fn accounts(keys: &[&str], balance: Option<i64>) -> Accounts {
         Accounts::new(&GatewaySettings {
-            keys: keys
-                .iter()
-                .map(|key| SecretString::from((*key).to_owned()))
-                .collect(),
+            keys: keys.iter().map(|key| SecretString::from((*key).to_owned())).collect(),
             balance: balance.map(Micros),
             price: Micros(10),
             ..GatewaySettings::default()
@@ -177,10 +165,7 @@ mod tests {
             // HTTP cuts spaces at the ends of a value, a header map does not.
             assert_eq!(refused, Err(Refusal::unauthorized()), "{wrong:?}");
         }
-        assert_eq!(
-            accounts.authenticate(&HeaderMap::new()),
-            Err(Refusal::unauthorized())
-        );
+        assert_eq!(accounts.authenticate(&HeaderMap::new()), Err(Refusal::unauthorized()));
     }
 
     #[test]

@@ -59,13 +59,7 @@ impl Listener for SwitchedListener {
         let (stream, from) = Listener::accept(&mut self.0).await;
         // Answers are small and waited for; a socket without the option is only slower.
         let _ = stream.set_nodelay(true);
-        (
-            SwitchedStream {
-                stream,
-                switch: Switch::default(),
-            },
-            from,
-        )
+        (SwitchedStream { stream, switch: Switch::default() }, from)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {

@@ -51,21 +51,13 @@ mod tests {
 
     #[test]
     fn faults_come_as_often_as_asked_and_again_with_the_same_seed() {
-        let faults = GatewayFaults {
-            seed: 7,
-            reply_lost: 0.3,
-            throttled: 1.0,
-            ..Default::default()
-        };
-        let hit: Vec<i64> = (0..1_000)
-            .filter(|&n| faults.hits(Fault::ReplyLost, n))
-            .collect();
+        let faults =
+            GatewayFaults { seed: 7, reply_lost: 0.3, throttled: 1.0, ..Default::default() };
+        let hit: Vec<i64> = (0..1_000).filter(|&n| faults.hits(Fault::ReplyLost, n)).collect();
         assert!((250..350).contains(&hit.len()), "{}", hit.len());
         assert_eq!(
             hit,
-            (0..1_000)
-                .filter(|&n| faults.hits(Fault::ReplyLost, n))
-                .collect::<Vec<_>>()
+            (0..1_000).filter(|&n| faults.hits(Fault::ReplyLost, n)).collect::<Vec<_>>()
         );
         assert!((0..1_000).all(|submit| faults.hits(Fault::Throttled, submit)));
         assert!((0..1_000).all(|submit| !faults.hits(Fault::ServerError, submit)));
@@ -74,15 +66,9 @@ mod tests {
     #[test]
     fn latency_stays_in_its_range() {
         let (start, end) = (Duration::from_millis(10), Duration::from_millis(20));
-        let faults = GatewayFaults {
-            latency: start..end,
-            ..Default::default()
-        };
+        let faults = GatewayFaults { latency: start..end, ..Default::default() };
         let seen: Vec<Duration> = (0..100).map(|submit| faults.latency(submit)).collect();
-        assert!(
-            seen.iter().all(|latency| (start..end).contains(latency)),
-            "{seen:?}"
-        );
+        assert!(seen.iter().all(|latency| (start..end).contains(latency)), "{seen:?}");
         assert!(seen.iter().any(|latency| *latency != seen[0]));
     }
 }

@@ -47,14 +47,9 @@ pub(super) async fn file_reply(
 ) -> Result<Response, Refusal> {
     let etag = presentation.etag.as_deref();
     if let (Some(known), Some(etag)) = (header(request, &IF_NONE_MATCH), etag)
-        && known
-            .split(',')
-            .any(|known| matches!(known.trim(), "*") || known.trim() == etag)
+        && known.split(',').any(|known| matches!(known.trim(), "*") || known.trim() == etag)
     {
-        return Ok(with_headers(
-            StatusCode::NOT_MODIFIED.into_response(),
-            presentation,
-        ));
+        return Ok(with_headers(StatusCode::NOT_MODIFIED.into_response(), presentation));
     }
     let (mut file, total) = open(path).await.map_err(|error| unreadable(&error))?;
     let range = match (header(request, &RANGE), header(request, &IF_RANGE)) {
@@ -71,19 +66,13 @@ pub(super) async fn file_reply(
             return Ok(response);
         }
     };
-    file.seek(SeekFrom::Start(start))
-        .await
-        .map_err(|error| unreadable(&error))?;
+    file.seek(SeekFrom::Start(start)).await.map_err(|error| unreadable(&error))?;
     let body = Body::from_stream(ReaderStream::new(file.take(length)));
     let mut response = with_headers((status, body).into_response(), presentation);
     insert(&mut response, CONTENT_LENGTH, &length.to_string());
     if status == StatusCode::PARTIAL_CONTENT {
         let last = start + length - 1;
-        insert(
-            &mut response,
-            CONTENT_RANGE,
-            &format!("bytes {start}-{last}/{total}"),
-        );
+        insert(&mut response, CONTENT_RANGE, &format!("bytes {start}-{last}/{total}"));
     }
     Ok(response)
 }

@@ -26,11 +26,7 @@ pub(super) const LOCAL_FILES_PATH: &str = "/local-files/";
 
 /// What is escaped in an address: everything but RFC 3986's unreserved characters, `/`
 /// included, so that no part of the path is taken for a dot segment.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Names local files by URLs that cannot be guessed.
 #[derive(Clone)]
@@ -132,23 +128,12 @@ mod tests {
     #[test]
     fn any_path_comes_back() {
         let files = LocalFiles::new([7; 32]);
-        for path in [
-            "/a/b.jpg",
-            "/ü ber/100%.png",
-            "/a/../b",
-            "a?b#c",
-            "/x\\y",
-            "/a//b/",
-        ] {
+        for path in ["/a/b.jpg", "/ü ber/100%.png", "/a/../b", "a?b#c", "/x\\y", "/a//b/"] {
             let url = files.url_for(&base(), Path::new(path));
             assert!(url.query().is_none() && url.fragment().is_none(), "{url}");
             // What another client may do to the address on its way changes nothing.
             let again: Url = url.as_str().parse().unwrap();
-            assert_eq!(
-                files.path_of(again.path()).as_deref(),
-                Some(Path::new(path)),
-                "{url}"
-            );
+            assert_eq!(files.path_of(again.path()).as_deref(), Some(Path::new(path)), "{url}");
         }
     }
 
@@ -157,21 +142,14 @@ mod tests {
     fn a_name_that_is_no_text_comes_back() {
         let path = path_from(vec![b'/', 0xff, 0xfe, b'a']);
         let files = LocalFiles::new([7; 32]);
-        assert_eq!(
-            files.path_of(files.url_for(&base(), &path).path()),
-            Some(path)
-        );
+        assert_eq!(files.path_of(files.url_for(&base(), &path).path()), Some(path));
     }
 
     #[test]
     fn a_base_with_a_path_is_kept() {
         let base = "https://example.org/restore/".parse().unwrap();
         let url = LocalFiles::new([7; 32]).url_for(&base, Path::new("/a"));
-        assert!(
-            url.as_str()
-                .starts_with("https://example.org/restore/local-files/"),
-            "{url}"
-        );
+        assert!(url.as_str().starts_with("https://example.org/restore/local-files/"), "{url}");
     }
 
     #[test]

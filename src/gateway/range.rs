@@ -43,10 +43,7 @@ fn read(header: &str, total: u64) -> Option<Wanted> {
     if start >= end {
         return Some(Wanted::Unsatisfiable);
     }
-    Some(Wanted::Part {
-        start,
-        length: end - start,
-    })
+    Some(Wanted::Part { start, length: end - start })
 }
 
 #[cfg(test)]

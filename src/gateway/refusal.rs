@@ -24,12 +24,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, error: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            error,
-            message: message.into(),
-            retry_after: None,
-        }
+        Self { status, error, message: message.into(), retry_after: None }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -44,11 +39,7 @@ impl Refusal {
     /// Word for word as the hosted service documents it.
     pub(super) fn insufficient_balance() -> Self {
         let message = "Your wallet does not have enough balance.";
-        Self::new(
-            StatusCode::PAYMENT_REQUIRED,
-            "Insufficient Balance",
-            message,
-        )
+        Self::new(StatusCode::PAYMENT_REQUIRED, "Insufficient Balance", message)
     }
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {
@@ -57,11 +48,7 @@ impl Refusal {
 
     pub(super) fn method_not_allowed() -> Self {
         let message = "This address does not support the method.";
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "Method Not Allowed",
-            message,
-        )
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", message)
     }
 
     pub(super) fn payload_too_large(limit: usize) -> Self {
@@ -71,53 +58,33 @@ impl Refusal {
 
     pub(super) fn unsupported_media_type() -> Self {
         let message = "The body must be sent as Content-Type: application/json.";
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Unsupported Media Type",
-            message,
-        )
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type", message)
     }
 
     pub(super) fn too_many_requests(message: &str, retry_after: Duration) -> Self {
         let refusal = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests", message);
-        Self {
-            retry_after: Some(retry_after),
-            ..refusal
-        }
+        Self { retry_after: Some(retry_after), ..refusal }
     }
 
     pub(super) fn internal() -> Self {
         let message = "Something went wrong on the server.";
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "Internal Server Error",
-            message,
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", message)
     }
 
     pub(super) fn shutting_down() -> Self {
         let message = "The gateway is shutting down.";
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Service Unavailable",
-            message,
-        )
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", message)
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = ErrorBody {
-            error: self.error.to_owned(),
-            message: self.message,
-        };
+        let body = ErrorBody { error: self.error.to_owned(), message: self.message };
         let mut response = (self.status, Json(body)).into_response();
         if let Some(pause) = self.retry_after {
             // Whole seconds, rounded up: a client that comes back exactly then is served.
             let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         response
     }

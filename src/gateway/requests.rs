@@ -85,10 +85,7 @@ struct Book {
 
 impl Requests {
     pub(super) fn new(retention: Retention) -> Self {
-        Self {
-            retention,
-            book: Mutex::default(),
-        }
+        Self { retention, book: Mutex::default() }
     }
 
     /// Accepts an order and returns its name.
@@ -103,26 +100,16 @@ impl Requests {
         };
         let mut book = self.book();
         book.counts.queued += 1;
-        book.requests.insert(
-            id.clone(),
-            Request {
-                order,
-                seen,
-                result: None,
-            },
-        );
+        book.requests.insert(id.clone(), Request { order, seen, result: None });
         id
     }
 
     /// Takes a waiting request up. `None` when there is none of this name.
     pub(super) fn start(&self, id: &str, now: Timestamp) -> Option<Order> {
         let mut book = self.book();
-        let Book {
-            requests, counts, ..
-        } = &mut *book;
-        let request = requests
-            .get_mut(id)
-            .filter(|request| request.seen.status == Status::Queued)?;
+        let Book { requests, counts, .. } = &mut *book;
+        let request =
+            requests.get_mut(id).filter(|request| request.seen.status == Status::Queued)?;
         request.seen.status = Status::Processing;
         request.seen.updated_at = now;
         counts.queued -= 1;
@@ -134,12 +121,7 @@ impl Requests {
     /// have a place; their files are the caller's to remove.
     pub(super) fn finish(&self, id: &str, ending: Ending, now: Timestamp) -> Vec<StoredResult> {
         let mut book = self.book();
-        let Book {
-            requests,
-            finished,
-            kept_bytes,
-            counts,
-        } = &mut *book;
+        let Book { requests, finished, kept_bytes, counts } = &mut *book;
         let Some(request) = requests.get_mut(id) else {
             return Vec::new();
         };
@@ -196,10 +178,7 @@ impl Book {
         while self.finished.len() > 1
             && (self.finished.len() > retention.requests || self.kept_bytes > retention.bytes)
         {
-            let oldest = self
-                .finished
-                .pop_front()
-                .and_then(|id| self.requests.remove(&id));
+            let oldest = self.finished.pop_front().and_then(|id| self.requests.remove(&id));
             if let Some(result) = oldest.and_then(|request| request.result) {
                 self.kept_bytes -= result.bytes;
                 swept.push(result);
@@ -216,31 +195,17 @@ mod tests {
     use crate::gateway::{accounts::Accounts, settings::GatewaySettings};
 
     fn account() -> AccountId {
-        let settings = GatewaySettings {
-            balance: Some(Micros(0)),
-            ..GatewaySettings::default()
-        };
-        Accounts::new(&settings)
-            .authenticate(&http::HeaderMap::new())
-            .unwrap()
+        let settings = GatewaySettings { balance: Some(Micros(0)), ..GatewaySettings::default() };
+        Accounts::new(&settings).authenticate(&http::HeaderMap::new()).unwrap()
     }
 
     fn order() -> Order {
-        Order {
-            account: account(),
-            submit: 0,
-            img: "http://h/a".to_owned(),
-            scale: 2,
-        }
+        Order { account: account(), submit: 0, img: "http://h/a".to_owned(), scale: 2 }
     }
 
     fn result(bytes: u64) -> Ending {
         let path = format!("/results/{bytes}").into();
-        Ending::Completed(StoredResult {
-            path,
-            bytes,
-            blake3: blake3::hash(b""),
-        })
+        Ending::Completed(StoredResult { path, bytes, blake3: blake3::hash(b"") })
     }
 
     fn at(second: i64) -> Timestamp {
@@ -287,26 +252,14 @@ mod tests {
         pass(&requests, result(1));
         requests.accept(order(), at(0));
         let seen = requests.look_up(&failed, account()).unwrap();
-        assert_eq!(
-            (seen.status, seen.error.as_deref()),
-            (Status::Failed, Some("no picture"))
-        );
-        let expected = Counts {
-            queued: 1,
-            processing: 0,
-            completed: 1,
-            failed: 1,
-            errors: 1,
-        };
+        assert_eq!((seen.status, seen.error.as_deref()), (Status::Failed, Some("no picture")));
+        let expected = Counts { queued: 1, processing: 0, completed: 1, failed: 1, errors: 1 };
         assert_eq!(requests.counts(), expected);
     }
 
     #[test]
     fn the_oldest_finished_requests_are_swept_by_count() {
-        let requests = Requests::new(Retention {
-            requests: 2,
-            bytes: 1_000,
-        });
+        let requests = Requests::new(Retention { requests: 2, bytes: 1_000 });
         let waiting = requests.accept(order(), at(0));
         let (first, _) = pass(&requests, result(1));
         pass(&requests, Ending::Failed(String::new()));
@@ -320,10 +273,7 @@ mod tests {
 
     #[test]
     fn and_by_bytes_but_never_the_newest() {
-        let requests = Requests::new(Retention {
-            requests: 10,
-            bytes: 100,
-        });
+        let requests = Requests::new(Retention { requests: 10, bytes: 100 });
         assert!(pass(&requests, result(60)).1.is_empty());
         assert!(pass(&requests, result(40)).1.is_empty());
         assert_eq!(pass(&requests, result(1)).1, [60]);

@@ -79,10 +79,7 @@ impl Gateway {
         if settings.keys.is_empty() && !listen.ip().is_loopback() {
             return Err(GatewayError::KeysNeeded(listen));
         }
-        let failed = |source| GatewayError::Listen {
-            address: listen,
-            source,
-        };
+        let failed = |source| GatewayError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let base_url = base_url(&settings, address)?;
@@ -100,16 +97,8 @@ impl Gateway {
         let (sender, queue) = mpsc::channel(settings.queue_length.get());
         let root = base_url.as_str().trim_end_matches('/').to_owned();
         let shared = Shared::new(settings, root, engine, client, sender, results);
-        let handle = GatewayHandle {
-            shared: Arc::new(shared),
-        };
-        Ok(Self {
-            listener,
-            address,
-            base_url,
-            queue,
-            handle,
-        })
+        let handle = GatewayHandle { shared: Arc::new(shared) };
+        Ok(Self { listener, address, base_url, queue, handle })
     }
 
     /// Returns where it listens, with the port that was taken.

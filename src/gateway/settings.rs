@@ -75,10 +75,7 @@ impl Default for GatewaySettings {
             price: HOSTED_PRICE,
             balance: None,
             allow_private: false,
-            source: GetLimits {
-                total_timeout: Duration::from_mins(1),
-                ..GetLimits::default()
-            },
+            source: GetLimits { total_timeout: Duration::from_mins(1), ..GetLimits::default() },
             decode: DecodeLimits::default(),
             retention: Retention::default(),
             results_in: None,
@@ -103,10 +100,7 @@ impl Default for Retention {
     /// 10,000 requests and 16 GiB: far more than a client has in flight, so that a
     /// result is not gone before it is fetched.
     fn default() -> Self {
-        Self {
-            requests: 10_000,
-            bytes: 16 << 30,
-        }
+        Self { requests: 10_000, bytes: 16 << 30 }
     }
 }
 

@@ -90,12 +90,7 @@ impl Shared {
         })?;
         self.accounts.charge(account)?;
         self.record.add(&body.img);
-        let order = Order {
-            account,
-            submit,
-            img: body.img,
-            scale: body.scale,
-        };
+        let order = Order { account, submit, img: body.img, scale: body.scale };
         let id = self.requests.accept(order, now());
         place.send(id.clone());
         Ok(id)

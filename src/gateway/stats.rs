@@ -55,10 +55,7 @@ impl SubmitRecord {
 
     pub(super) fn snapshot(&self) -> BTreeMap<String, u64> {
         self.0.as_ref().map_or_else(BTreeMap::new, |record| {
-            record
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
+            record.lock().unwrap_or_else(PoisonError::into_inner).clone()
         })
     }
 }

@@ -47,10 +47,7 @@ pub(super) async fn submit(
     let faults = &shared.settings.faults;
     let number = shared.next_submit();
     if faults.hits(Fault::Throttled, number) {
-        return Err(Refusal::too_many_requests(
-            "Too many requests, by request.",
-            FAULT_PAUSE,
-        ));
+        return Err(Refusal::too_many_requests("Too many requests, by request.", FAULT_PAUSE));
     }
     if faults.hits(Fault::ServerError, number) {
         return Err(Refusal::internal());
@@ -81,20 +78,12 @@ fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Subm
     let Ok(Value::Object(fields)) = serde_json::from_slice(&body) else {
         return Err(Refusal::bad_request("The body must be a JSON object."));
     };
-    Ok(SubmitBody {
-        img: img(&fields)?,
-        scale: scale(&fields)?,
-        version: version(&fields)?,
-    })
+    Ok(SubmitBody { img: img(&fields)?, scale: scale(&fields)?, version: version(&fields)? })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let essence = content_type
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default();
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
@@ -126,9 +115,7 @@ fn version(fields: &Map<String, Value>) -> Result<String, Refusal> {
     match fields.get("version") {
         None | Some(Value::Null) => Ok(DEFAULT_VERSION.to_owned()),
         Some(Value::String(version)) if !version.trim().is_empty() => Ok(version.clone()),
-        Some(_) => Err(Refusal::bad_request(
-            "'version' must be a string such as \"v1.4\".",
-        )),
+        Some(_) => Err(Refusal::bad_request("'version' must be a string such as \"v1.4\".")),
     }
 }
 
@@ -145,23 +132,11 @@ mod tests {
     fn bodies_are_read_with_the_page_s_defaults() {
         for (body, scale, version) in [
             (r#"{"img":"http://h/a"}"#, 2, "v1.4"),
-            (
-                r#"{"img":"http://h/a","scale":4,"version":"v1.3","later":[1]}"#,
-                4,
-                "v1.3",
-            ),
-            (
-                r#" {"img":"http://h/a","scale":null,"version":null} "#,
-                2,
-                "v1.4",
-            ),
+            (r#"{"img":"http://h/a","scale":4,"version":"v1.3","later":[1]}"#, 4, "v1.3"),
+            (r#" {"img":"http://h/a","scale":null,"version":null} "#, 2, "v1.4"),
         ] {
             let img = "http://h/a".to_owned();
-            let expected = SubmitBody {
-                img,
-                scale,
-                version: version.to_owned(),
-            };
+            let expected = SubmitBody { img, scale, version: version.to_owned() };
             assert_eq!(read_json(body), Ok(expected), "{body}");
         }
     }
@@ -192,11 +167,7 @@ mod tests {
             r#"{"img":"http://h/a","version":" "}"#,
         ] {
             let refusal = read_json(body).unwrap_err();
-            assert_eq!(
-                refusal.into_response().status(),
-                StatusCode::BAD_REQUEST,
-                "{body}"
-            );
+            assert_eq!(refusal.into_response().status(), StatusCode::BAD_REQUEST, "{body}");
         }
         let long = format!(r#"{{"img":"http://h/{}"}}"#, "a".repeat(MAX_URL));
         assert!(read_json(&long).is_err());

@@ -75,14 +75,9 @@ async fn restore(shared: &Arc<Shared>, id: &str, order: &Order) -> Option<Ending
         return Some(Ending::Error("system error, by request".to_owned()));
     }
     let mut source = Vec::new();
-    let fetched = shared
-        .client
-        .get_to(&order.img, &mut source, &shared.settings.source)
-        .await;
+    let fetched = shared.client.get_to(&order.img, &mut source, &shared.settings.source).await;
     if let Err(error) = fetched {
-        return Some(Ending::Failed(format!(
-            "the picture could not be fetched: {error}"
-        )));
+        return Some(Ending::Failed(format!("the picture could not be fetched: {error}")));
     }
     let job = Job {
         engine: Arc::clone(&shared.engine),
@@ -134,9 +129,5 @@ fn store(picture: &image::DynamicImage, icc: Option<&[u8]>, target: PathBuf) -> 
         return Ending::Error(format!("the result cannot be stored: {error}"));
     }
     let blake3 = blake3::hash(&png);
-    Ending::Completed(StoredResult {
-        path: target,
-        bytes: png.len() as u64,
-        blake3,
-    })
+    Ending::Completed(StoredResult { path: target, bytes: png.len() as u64, blake3 })
 }

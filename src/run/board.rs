@@ -392,12 +392,13 @@ impl Board {
 
     fn start_submits(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
         while !self.lanes.submit.is_empty() {
-            let backlog = READY_BACKLOG.max(self.rules.submit.at_once);
-            if !self.breaker.allows_submit(self.on_wire()) || self.ready >= backlog {
-                return None;
-            }
+            // First: during an outage nobody probes for submits that the cap forbids.
             if !self.budget.allows(self.rules.price) {
                 self.spend_cap_reached();
+                return None;
+            }
+            let backlog = READY_BACKLOG.max(self.rules.submit.at_once);
+            if !self.breaker.allows_submit(self.on_wire()) || self.ready >= backlog {
                 return None;
             }
             match self.pacer.try_start(Endpoint::Submit) {
@@ -450,7 +451,7 @@ impl Board {
         }
         if let Some((lasted, failure)) =
             self.breaker.outage(now).filter(|(lasted, _)| *lasted >= limit)
-            && !matches!(self.mode, Mode::Halted { polling: false, .. } | Mode::Draining)
+            && self.wants(Step::Poll)
         {
             let failure = failure.clone();
             // What the service still tells the status of is paid for: finish it.
@@ -462,13 +463,15 @@ impl Board {
             self.breaker.probing();
             actions.push(Action::Probe);
         }
-        let patience = self.breaker.patience_ends(limit).filter(|_| self.mode == Mode::Running);
+        let patience = self.breaker.patience_ends(limit).filter(|_| self.wants(Step::Poll));
         [probe_at, patience].into_iter().flatten().filter(|at| *at > now).min()
     }
 
     /// Returns true while items could be submitted if the service were sane.
     fn holds_back_submits(&self) -> bool {
-        self.mode == Mode::Running && !self.lanes.submit.is_empty()
+        self.mode == Mode::Running
+            && !self.lanes.submit.is_empty()
+            && self.budget.allows(self.rules.price)
     }
 
     /// Submits whose answer is still to come.

@@ -6,3 +6,4 @@
 pub mod ledger_suite;
 pub mod samples;
 pub mod scripted_server;
+pub mod sim;

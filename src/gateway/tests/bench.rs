@@ -64,9 +64,7 @@ impl Bench {
     /// Writes a picture of 6x4 pixels and returns where.
     pub(super) fn picture(&self, name: &str) -> PathBuf {
         let mut png = Cursor::new(Vec::new());
-        DynamicImage::new_rgb8(6, 4)
-            .write_to(&mut png, ImageFormat::Png)
-            .unwrap();
+        DynamicImage::new_rgb8(6, 4).write_to(&mut png, ImageFormat::Png).unwrap();
         let path = self.folder.path().join(name);
         std::fs::write(&path, png.into_inner()).unwrap();
         path
@@ -75,26 +73,19 @@ impl Bench {
     /// Returns the address of a picture that the gateway itself serves.
     pub(super) fn img(&self) -> String {
         let base = self.base.parse().unwrap();
-        LocalFiles::new([7; 32])
-            .url_for(&base, &self.picture("a b.png"))
-            .to_string()
+        LocalFiles::new([7; 32]).url_for(&base, &self.picture("a b.png")).to_string()
     }
 
     pub(super) fn get(&self, path: &str) -> RequestBuilder {
-        self.client
-            .get(format!("{}{path}", self.base))
-            .header(KEY_HEADER, KEY)
+        self.client.get(format!("{}{path}", self.base)).header(KEY_HEADER, KEY)
     }
 
     pub(super) fn post(&self, path: &str) -> RequestBuilder {
-        self.client
-            .post(format!("{}{path}", self.base))
-            .header(KEY_HEADER, KEY)
+        self.client.post(format!("{}{path}", self.base)).header(KEY_HEADER, KEY)
     }
 
     pub(super) fn request(&self, method: &str, path: &str) -> RequestBuilder {
-        self.client
-            .request(method.parse().unwrap(), format!("{}{path}", self.base))
+        self.client.request(method.parse().unwrap(), format!("{}{path}", self.base))
     }
 
     /// Submits `img` at scale 2.
@@ -112,11 +103,7 @@ impl Bench {
     }
 
     pub(super) async fn status(&self, id: &str) -> Value {
-        let reply = self
-            .get(&format!("{STATUS_PATH}{id}"))
-            .send()
-            .await
-            .unwrap();
+        let reply = self.get(&format!("{STATUS_PATH}{id}")).send().await.unwrap();
         assert_eq!(reply.status(), 200);
         reply.json().await.unwrap()
     }
@@ -181,11 +168,7 @@ impl Engine for HeldEngine {
     ) -> Result<(DynamicImage, EngineReport), EngineError> {
         let mut open = self.open.lock().unwrap();
         while !*open && !cancel.is_cancelled() {
-            open = self
-                .changed
-                .wait_timeout(open, Duration::from_millis(5))
-                .unwrap()
-                .0;
+            open = self.changed.wait_timeout(open, Duration::from_millis(5)).unwrap().0;
         }
         drop(open);
         InstantEngine.restore(picture, scale, cancel)

@@ -21,10 +21,7 @@ async fn a_round_trip_gives_the_restored_picture() {
     let reply: Value = reply.json().await.unwrap();
     let id = reply["request_id"].as_str().unwrap();
     let polling_url = format!("{}{STATUS_PATH}{id}", bench.base);
-    assert_eq!(
-        reply,
-        json!({ "request_id": id, "status": "QUEUED", "polling_url": polling_url })
-    );
+    assert_eq!(reply, json!({ "request_id": id, "status": "QUEUED", "polling_url": polling_url }));
 
     let status = bench.ended(id).await;
     let media_url = format!("{}/media/{id}/output.png", bench.base);
@@ -50,11 +47,7 @@ async fn a_round_trip_gives_the_restored_picture() {
     assert!(times[0].as_str() <= times[2].as_str(), "{times:?}");
 
     // Without a key, like the client that must not send it there.
-    let media = bench
-        .request("GET", &format!("/media/{id}/output.png"))
-        .send()
-        .await
-        .unwrap();
+    let media = bench.request("GET", &format!("/media/{id}/output.png")).send().await.unwrap();
     assert_eq!(media.status(), 200);
     let media = media.bytes().await.unwrap();
     let restored = image::load_from_memory(&media).unwrap();
@@ -64,17 +57,11 @@ async fn a_round_trip_gives_the_restored_picture() {
 #[tokio::test]
 async fn a_request_is_seen_waiting_and_in_work() {
     let engine = Arc::new(HeldEngine::default());
-    let settings = GatewaySettings {
-        workers: NonZeroUsize::MIN,
-        ..settings()
-    };
+    let settings = GatewaySettings { workers: NonZeroUsize::MIN, ..settings() };
     let bench = Bench::with_engine(settings, Arc::clone(&engine) as _).await;
     let first = bench.accepted().await;
     let seen = bench.until(&first, &["PROCESSING"]).await;
-    assert_eq!(
-        (&seen["output"], &seen["completed_at"]),
-        (&Value::Null, &Value::Null)
-    );
+    assert_eq!((&seen["output"], &seen["completed_at"]), (&Value::Null, &Value::Null));
     let second = bench.accepted().await;
     assert_eq!(bench.status(&second).await["status"], "QUEUED");
     engine.let_go();
@@ -90,18 +77,9 @@ async fn errors_have_the_documented_shape() {
 
     let reply = submit().json(&json!({ "scale": 2 })).send().await.unwrap();
     assert_error(reply, 400, "Bad Request").await;
-    let reply = submit()
-        .json(&json!({ "img": "a.jpg" }))
-        .send()
-        .await
-        .unwrap();
+    let reply = submit().json(&json!({ "img": "a.jpg" })).send().await.unwrap();
     assert_error(reply, 400, "Bad Request").await;
-    let reply = submit()
-        .header("Content-Type", "application/json")
-        .body("{")
-        .send()
-        .await
-        .unwrap();
+    let reply = submit().header("Content-Type", "application/json").body("{").send().await.unwrap();
     assert_error(reply, 400, "Bad Request").await;
     let reply = submit().body(good.to_string()).send().await.unwrap();
     assert_error(reply, 415, "Unsupported Media Type").await;
@@ -109,37 +87,20 @@ async fn errors_have_the_documented_shape() {
     let reply = submit().json(&huge).send().await.unwrap();
     assert_error(reply, 413, "Payload Too Large").await;
 
-    let reply = bench
-        .request("POST", SUBMIT_PATH)
-        .json(&good)
-        .send()
-        .await
-        .unwrap();
+    let reply = bench.request("POST", SUBMIT_PATH).json(&good).send().await.unwrap();
     assert_error(reply, 401, "Unauthorized").await;
-    let wrong = bench
-        .request("POST", SUBMIT_PATH)
-        .header(KEY_HEADER, "wrong")
-        .json(&good);
+    let wrong = bench.request("POST", SUBMIT_PATH).header(KEY_HEADER, "wrong").json(&good);
     assert_error(wrong.send().await.unwrap(), 401, "Unauthorized").await;
     let status = bench.request("GET", &format!("{STATUS_PATH}gfpgan_x"));
     assert_error(status.send().await.unwrap(), 401, "Unauthorized").await;
 
-    for path in [
-        "/",
-        "/gfpgan",
-        &format!("{STATUS_PATH}gfpgan_x"),
-        "/media/gfpgan_x/output.png",
-    ] {
+    for path in ["/", "/gfpgan", &format!("{STATUS_PATH}gfpgan_x"), "/media/gfpgan_x/output.png"] {
         assert_error(bench.get(path).send().await.unwrap(), 404, "Not Found").await;
     }
     let reply = bench.get(SUBMIT_PATH).send().await.unwrap();
     assert_eq!(reply.headers()["allow"], "POST");
     assert_error(reply, 405, "Method Not Allowed").await;
-    let reply = bench
-        .post(&format!("{STATUS_PATH}gfpgan_x"))
-        .send()
-        .await
-        .unwrap();
+    let reply = bench.post(&format!("{STATUS_PATH}gfpgan_x")).send().await.unwrap();
     assert_error(reply, 405, "Method Not Allowed").await;
     assert_eq!(bench.handle.stats().charged.0, 0);
 }
@@ -151,19 +112,9 @@ async fn a_request_is_unknown_to_other_keys() {
     let bench = Bench::start(settings).await;
     let id = bench.accepted().await;
     let path = format!("{STATUS_PATH}{id}");
-    let other = bench
-        .request("GET", &path)
-        .header(KEY_HEADER, "other")
-        .send()
-        .await
-        .unwrap();
+    let other = bench.request("GET", &path).header(KEY_HEADER, "other").send().await.unwrap();
     assert_error(other, 404, "Not Found").await;
-    let own = bench
-        .request("GET", &path)
-        .header(KEY_HEADER, KEY)
-        .send()
-        .await
-        .unwrap();
+    let own = bench.request("GET", &path).header(KEY_HEADER, KEY).send().await.unwrap();
     assert_eq!(own.status(), 200);
 }
 
@@ -172,10 +123,7 @@ async fn it_says_that_it_is_alive() {
     let bench = Bench::start(settings()).await;
     let reply = bench.request("GET", "/healthz").send().await.unwrap();
     assert_eq!(reply.status(), 200);
-    assert_eq!(
-        reply.json::<Value>().await.unwrap(),
-        json!({ "status": "ok" })
-    );
+    assert_eq!(reply.json::<Value>().await.unwrap(), json!({ "status": "ok" }));
 }
 
 #[tokio::test]

@@ -32,12 +32,7 @@ async fn a_result_is_served_with_all_its_headers() {
     assert_eq!(headers["content-type"], "image/png");
     assert_eq!(headers["content-length"], whole.len().to_string().as_str());
     assert_eq!(headers["accept-ranges"], "bytes");
-    assert!(
-        headers["cache-control"]
-            .to_str()
-            .unwrap()
-            .contains("max-age")
-    );
+    assert!(headers["cache-control"].to_str().unwrap().contains("max-age"));
     assert_eq!(etag, format!("\"{}\"", blake3::hash(&whole).to_hex()));
 
     let (status, headers, body) = fetch(&bench, "HEAD", &path, &[]).await;
@@ -46,10 +41,7 @@ async fn a_result_is_served_with_all_its_headers() {
 
     let (status, headers, body) = fetch(&bench, "GET", &path, &[("range", "bytes=8-15")]).await;
     assert_eq!((status, &body[..]), (206, &whole[8..16]));
-    assert_eq!(
-        headers["content-range"],
-        format!("bytes 8-15/{}", whole.len()).as_str()
-    );
+    assert_eq!(headers["content-range"], format!("bytes 8-15/{}", whole.len()).as_str());
     assert_eq!(headers["content-length"], "8");
     let part = ("range", "bytes=0-1");
     let (status, ..) = fetch(&bench, "GET", &path, &[part, ("if-range", etag)]).await;
@@ -58,10 +50,7 @@ async fn a_result_is_served_with_all_its_headers() {
     assert_eq!(status, 200);
     let (status, headers, _) = fetch(&bench, "GET", &path, &[("range", "bytes=999999-")]).await;
     let expected = format!("bytes */{}", whole.len());
-    assert_eq!(
-        (status, headers["content-range"].to_str().unwrap()),
-        (416, expected.as_str())
-    );
+    assert_eq!((status, headers["content-range"].to_str().unwrap()), (416, expected.as_str()));
     let (status, _, body) = fetch(&bench, "GET", &path, &[("if-none-match", etag)]).await;
     assert_eq!((status, body.len()), (304, 0));
 }
@@ -70,10 +59,7 @@ async fn a_result_is_served_with_all_its_headers() {
 async fn swept_results_are_gone_from_disk() {
     let folder = tempfile::tempdir().unwrap();
     let bench = Bench::start(GatewaySettings {
-        retention: Retention {
-            requests: 2,
-            bytes: u64::MAX,
-        },
+        retention: Retention { requests: 2, bytes: u64::MAX },
         results_in: Some(folder.path().to_owned()),
         ..settings()
     })
@@ -84,24 +70,11 @@ async fn swept_results_are_gone_from_disk() {
         bench.ended(&id).await;
         ids.push(id);
     }
-    let gone = bench
-        .get(&format!("/media/{}/output.png", ids[0]))
-        .send()
-        .await
-        .unwrap();
+    let gone = bench.get(&format!("/media/{}/output.png", ids[0])).send().await.unwrap();
     assert_error(gone, 404, "Not Found").await;
-    let kept = bench
-        .get(&format!("/media/{}/output.png", ids[2]))
-        .send()
-        .await
-        .unwrap();
+    let kept = bench.get(&format!("/media/{}/output.png", ids[2])).send().await.unwrap();
     assert_eq!(kept.status(), 200);
-    let results = std::fs::read_dir(folder.path())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let results = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
     // The file goes just after the request does.
     while std::fs::read_dir(&results).unwrap().count() > 2 {
         tokio::task::yield_now().await;
@@ -140,15 +113,7 @@ async fn local_files_are_served_to_those_who_were_told() {
 
 #[tokio::test]
 async fn no_local_file_is_served_unless_that_is_switched_on() {
-    let bench = Bench::start(GatewaySettings {
-        local_files: None,
-        ..settings()
-    })
-    .await;
-    let reply = bench
-        .request("GET", &bench.img()[bench.base.len()..])
-        .send()
-        .await
-        .unwrap();
+    let bench = Bench::start(GatewaySettings { local_files: None, ..settings() }).await;
+    let reply = bench.request("GET", &bench.img()[bench.base.len()..]).send().await.unwrap();
     assert_error(reply, 404, "Not Found").await;
 }

@@ -14,10 +14,7 @@ use crate::{
 
 #[tokio::test]
 async fn an_empty_wallet_is_refused_word_for_word() {
-    let settings = GatewaySettings {
-        balance: Some(Micros(6_200)),
-        ..settings()
-    };
+    let settings = GatewaySettings { balance: Some(Micros(6_200)), ..settings() };
     let bench = Bench::start(settings).await;
     bench.accepted().await;
     bench.accepted().await;
@@ -32,18 +29,12 @@ async fn an_empty_wallet_is_refused_word_for_word() {
 
 #[tokio::test]
 async fn a_crash_of_the_engine_is_an_error_and_refunded() {
-    let settings = GatewaySettings {
-        balance: Some(Micros(3_100)),
-        ..settings()
-    };
+    let settings = GatewaySettings { balance: Some(Micros(3_100)), ..settings() };
     let bench = Bench::with_engine(settings, Arc::new(CrashingEngine)).await;
     for _ in 0..2 {
         let id = bench.accepted().await;
         let status = bench.ended(&id).await;
-        assert_eq!(
-            (&status["status"], &status["output"]),
-            (&"ERROR".into(), &Value::Null)
-        );
+        assert_eq!((&status["status"], &status["output"]), (&"ERROR".into(), &Value::Null));
         assert!(status["completed_at"].is_string(), "{status}");
     }
     let stats = bench.handle.stats();
@@ -67,10 +58,7 @@ async fn a_source_that_is_no_picture_fails_with_a_reason_and_is_charged() {
         let status = bench.ended(reply["request_id"].as_str().unwrap()).await;
         assert_eq!(status["status"], "FAILED");
         let error = status["error"].as_str().unwrap();
-        assert!(
-            error.contains(reason) && !error.contains("SECRET"),
-            "{error}"
-        );
+        assert!(error.contains(reason) && !error.contains("SECRET"), "{error}");
     }
     let stats = bench.handle.stats();
     assert_eq!((stats.failed, stats.charged), (3, Micros(9_300)));
@@ -78,11 +66,7 @@ async fn a_source_that_is_no_picture_fails_with_a_reason_and_is_charged() {
 
 #[tokio::test]
 async fn private_sources_are_not_fetched_unless_allowed() {
-    let bench = Bench::start(GatewaySettings {
-        allow_private: false,
-        ..settings()
-    })
-    .await;
+    let bench = Bench::start(GatewaySettings { allow_private: false, ..settings() }).await;
     let sources = ScriptedServer::start(Vec::new()).await;
     let reply: Value = bench.submit(&sources.url("/a")).await.json().await.unwrap();
     let status = bench.ended(reply["request_id"].as_str().unwrap()).await;
@@ -94,19 +78,11 @@ async fn private_sources_are_not_fetched_unless_allowed() {
 async fn submitting_too_fast_is_refused_for_a_while() {
     let hourly = Quota::with_period(Duration::from_hours(1)).unwrap();
     let quota = hourly.allow_burst(NonZeroU32::new(2).unwrap());
-    let bench = Bench::start(GatewaySettings {
-        submit_rate: Some(quota),
-        ..settings()
-    })
-    .await;
+    let bench = Bench::start(GatewaySettings { submit_rate: Some(quota), ..settings() }).await;
     bench.accepted().await;
     bench.accepted().await;
     let reply = bench.submit(&bench.img()).await;
-    let pause: u64 = reply.headers()["retry-after"]
-        .to_str()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let pause: u64 = reply.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((3_000..=3_600).contains(&pause), "{pause}");
     assert_error(reply, 429, "Too Many Requests").await;
     assert_eq!(bench.handle.stats().charged, Micros(6_200));
@@ -115,11 +91,7 @@ async fn submitting_too_fast_is_refused_for_a_while() {
 #[tokio::test]
 async fn a_full_queue_is_refused_and_free() {
     let one = NonZeroUsize::MIN;
-    let settings = GatewaySettings {
-        workers: one,
-        queue_length: one,
-        ..settings()
-    };
+    let settings = GatewaySettings { workers: one, queue_length: one, ..settings() };
     let engine = Arc::new(HeldEngine::default());
     let bench = Bench::with_engine(settings, Arc::clone(&engine) as _).await;
     let worked_on = bench.accepted().await;

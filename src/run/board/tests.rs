@@ -369,6 +369,19 @@ async fn the_cap_is_never_overshot_and_ends_the_job_only_when_no_money_can_come_
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_cap_ends_the_job_during_an_outage_too() {
+    let capped = RunSettings { max_spend: Some(PRICE.times(3)), ..rules() };
+    let mut table = Table::with_rules(capped, (1..=4).map(staged).collect());
+    assert_eq!(table.go(), ["submit 1", "submit 2", "submit 3"]);
+    for id in 1..=3 {
+        table.end_submit(id, lost(), doubtful());
+    }
+    assert_eq!(table.go(), [""; 0]);
+    assert!(matches!(table.cause(), HaltCause::SpendCap { .. }), "{:?}", table.cause());
+    assert!(table.board.is_over());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_wallet_stops_submits_and_finishes_what_is_paid_for() {
     let mut table = Table::with((1..=3).map(staged).collect());
     table.adopt(submitted(8, now()));

@@ -1,0 +1,128 @@
+//! The contract every engine fulfils.
+
+use image::DynamicImage;
+use tokio_util::sync::CancellationToken;
+
+/// Largest factor an engine accepts, as the service's API has it.
+pub const MAX_SCALE: u8 = 4;
+
+/// What an engine did to one picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineReport {
+    /// Name of the engine, such as `local`. Never the name of a model that did not run.
+    pub engine: &'static str,
+    /// Estimated standard deviation of the noise in the input, in 8-bit levels; 0 when
+    /// the engine does not look.
+    pub noise: f32,
+    /// What was done, in order, such as `non-local means` and `lanczos3`.
+    pub steps: Vec<&'static str>,
+}
+
+/// A picture could not be restored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The factor is not one the API knows.
+    #[error("`scale` {0} is not in 1 to 4; ask for one that is")]
+    Scale(u8),
+    /// The result would be larger than the engine's limit allows.
+    #[error(
+        "a picture of {width}x{height} pixels at `scale` {scale} is larger than the limit of \
+         {limit} pixels; ask for a smaller scale"
+    )]
+    TooLarge {
+        /// Width of the input in pixels.
+        width: u32,
+        /// Height of the input in pixels.
+        height: u32,
+        /// Requested factor.
+        scale: u8,
+        /// Most pixels the result may have.
+        limit: u64,
+    },
+    /// The work was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// Restores one picture; blocking and CPU-bound, so call it from a blocking thread.
+///
+/// # Contract
+///
+/// - **Size.** The result is exactly `scale` times as wide and as high as the input.
+/// - **Kind.** 8 or 16 bits, gray or colour, with or without alpha stay what they were;
+///   float samples become 16-bit ones.
+/// - **Repeatable.** The same input gives the same result, on any number of cores.
+/// - **Cancellable.** Once `cancel` is cancelled, the call returns
+///   [`EngineError::Cancelled`] soon, typically within a second.
+pub trait Engine: Send + Sync {
+    /// Returns the engine's name for reports, such as `local`.
+    fn name(&self) -> &'static str;
+
+    /// Returns the restored picture and what was done to it.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] when the scale is unknown, the result would be too large, or the
+    /// work was cancelled.
+    fn restore(
+        &self,
+        picture: &DynamicImage,
+        scale: u8,
+        cancel: &CancellationToken,
+    ) -> Result<(DynamicImage, EngineReport), EngineError>;
+}
+
+/// Returns width and height in pixels of a `width` by `height` picture enlarged by
+/// `scale`, or why an engine with a limit of `limit` output pixels refuses it.
+///
+/// # Errors
+///
+/// [`EngineError::Scale`] or [`EngineError::TooLarge`].
+pub fn output_size(
+    (width, height): (u32, u32),
+    scale: u8,
+    limit: u64,
+) -> Result<(u32, u32), EngineError> {
+    if !(1..=MAX_SCALE).contains(&scale) {
+        return Err(EngineError::Scale(scale));
+    }
+    let too_large = EngineError::TooLarge { width, height, scale, limit };
+    let factor = u32::from(scale);
+    match (width.checked_mul(factor), height.checked_mul(factor)) {
+        (Some(wide), Some(high)) if u64::from(wide) * u64::from(high) <= limit => Ok((wide, high)),
+        _ => Err(too_large),
+    }
+}
+
+/// Fails when `cancel` is cancelled, so that `?` ends the work.
+pub(super) fn check(cancel: &CancellationToken) -> Result<(), EngineError> {
+    if cancel.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_is_input_times_scale_up_to_the_limit() {
+        assert_eq!(output_size((3, 5), 4, 240), Ok((12, 20)));
+        let refused = output_size((3, 5), 4, 239).unwrap_err();
+        assert_eq!(refused, EngineError::TooLarge { width: 3, height: 5, scale: 4, limit: 239 });
+        assert!(refused.to_string().contains("limit of 239 pixels"));
+    }
+
+    #[test]
+    fn sizes_beyond_32_bits_are_too_large() {
+        assert!(matches!(
+            output_size((u32::MAX, 1), 2, u64::MAX),
+            Err(EngineError::TooLarge { .. })
+        ));
+    }
+
+    #[test]
+    fn unknown_scales_are_refused() {
+        for scale in [0, 5, u8::MAX] {
+            assert_eq!(output_size((1, 1), scale, 100), Err(EngineError::Scale(scale)));
+        }
+    }
+}

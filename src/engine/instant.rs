@@ -1,0 +1,63 @@
+//! An engine that does next to nothing, for benchmarks and tests.
+
+use image::DynamicImage;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    contract::{Engine, EngineError, EngineReport, check, output_size},
+    resize::{Kernel, resize},
+};
+
+/// Returns the picture as it is, or enlarged by repeating pixels.
+///
+/// It restores nothing. It is there so that a benchmark or a test of the gateway
+/// measures the gateway; its result still has the size the contract asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InstantEngine;
+
+impl Engine for InstantEngine {
+    fn name(&self) -> &'static str {
+        "instant"
+    }
+
+    fn restore(
+        &self,
+        picture: &DynamicImage,
+        scale: u8,
+        cancel: &CancellationToken,
+    ) -> Result<(DynamicImage, EngineReport), EngineError> {
+        let size = output_size((picture.width(), picture.height()), scale, u64::MAX)?;
+        check(cancel)?;
+        let steps = if scale == 1 { vec![] } else { vec!["nearest"] };
+        let report = EngineReport { engine: self.name(), noise: 0.0, steps };
+        Ok((resize(picture, size, Kernel::Nearest), report))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{GrayImage, Luma};
+
+    use super::*;
+
+    #[test]
+    fn repeats_pixels_and_nothing_else() {
+        let picture = GrayImage::from_fn(2, 1, |x, _| Luma([if x == 0 { 10 } else { 200 }]));
+        let picture = DynamicImage::from(picture);
+        let go = CancellationToken::new();
+        let (same, _) = InstantEngine.restore(&picture, 1, &go).unwrap();
+        assert_eq!(same, picture);
+        let (large, report) = InstantEngine.restore(&picture, 2, &go).unwrap();
+        assert_eq!(large.as_bytes(), [10, 10, 200, 200, 10, 10, 200, 200]);
+        assert_eq!(report.engine, "instant");
+    }
+
+    #[test]
+    fn follows_the_contract_on_scale_and_cancel() {
+        let picture = DynamicImage::new_luma8(2, 2);
+        let cancel = CancellationToken::new();
+        assert_eq!(InstantEngine.restore(&picture, 5, &cancel), Err(EngineError::Scale(5)));
+        cancel.cancel();
+        assert_eq!(InstantEngine.restore(&picture, 2, &cancel), Err(EngineError::Cancelled));
+    }
+}
