@@ -150,7 +150,10 @@ impl Item {
         self.state = next;
         if moved {
             self.tries = 0;
-            self.not_before = None;
+            // A new address for the source does not shorten the wait after an ERROR.
+            if !matches!(event, ItemEvent::Staged { .. } | ItemEvent::StageExpired) {
+                self.not_before = None;
+            }
             self.settled_at = next.is_settled().then_some(now);
         }
         self.remember(event, now);
@@ -161,7 +164,9 @@ impl Item {
         match event {
             ItemEvent::Staged { url } => self.staged_url = url,
             ItemEvent::StageExpired => self.staged_url = None,
-            ItemEvent::SourceRejected(failure) => self.failure = Some(failure),
+            ItemEvent::SourceRejected(failure) | ItemEvent::FetchGaveUp(failure) => {
+                self.failure = Some(failure);
+            }
             ItemEvent::Skipped { artifacts } => self.artifacts = artifacts,
             ItemEvent::SubmitIntent { price } => self.open_attempt(price, now),
             ItemEvent::Accepted { request_id, polling_url } => {
@@ -171,11 +176,9 @@ impl Item {
                 self.book(Booking::Reserved);
                 self.name_request(request_id, None);
             }
-            ItemEvent::NotAccepted { failure } => {
-                self.book(Booking::Free);
-                self.failure = Some(failure);
-            }
-            ItemEvent::Rejected(failure) | ItemEvent::ServiceErrorAgain(failure) => {
+            ItemEvent::NotAccepted { failure }
+            | ItemEvent::Rejected(failure)
+            | ItemEvent::ServiceErrorAgain(failure) => {
                 self.book(Booking::Free);
                 self.failure = Some(failure);
             }
@@ -226,7 +229,6 @@ impl Item {
                 self.book(Booking::Free);
                 self.start_over();
             }
-            ItemEvent::FetchGaveUp(failure) => self.failure = Some(failure),
             ItemEvent::Published { artifacts } => {
                 self.artifacts = artifacts;
                 self.failure = None;
@@ -412,6 +414,17 @@ mod tests {
         assert_eq!(again.state, ItemState::Submitted);
         assert_eq!(again.request.unwrap().id, RequestId("r".into()));
         assert_eq!(again.charged, Micros(3100));
+    }
+
+    #[test]
+    fn staging_anew_keeps_the_wait_after_an_error() {
+        let not_before: Timestamp = "1970-01-01T00:05:00Z".parse().unwrap();
+        let error =
+            ItemEvent::ServiceError { failure: failure(FailureCode::ServiceError), not_before };
+        let anew = ItemEvent::Staged { url: Some("https://example.org/new".into()) };
+        let item = after(vec![intent(), accepted(), error, ItemEvent::StageExpired, anew]);
+        assert_eq!(item.not_before, Some(not_before));
+        assert_eq!(item.apply(intent(), Timestamp::UNIX_EPOCH).unwrap().not_before, None);
     }
 
     #[test]

@@ -92,6 +92,7 @@ impl ItemState {
     /// # Errors
     ///
     /// [`IllegalTransition`] when the event cannot happen in this state.
+    #[expect(clippy::match_same_arms, reason = "a table: one line per pair, in flow order")]
     pub fn after(self, event: EventKind) -> Result<Self, IllegalTransition> {
         use EventKind as E;
         match (self, event) {

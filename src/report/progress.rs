@@ -1,6 +1,7 @@
 //! Progress for whoever watches: a bar on a terminal, plain lines elsewhere.
 
 use std::{
+    fmt::Write as _,
     io::{self, Write},
     time::Duration,
 };
@@ -51,10 +52,10 @@ impl Counts {
         let mut text = format!("{} of {}{more} done", self.done, self.rows);
         for (count, name) in [(self.failed, "failed"), (self.in_doubt, "in doubt")] {
             if count > 0 {
-                text.push_str(&format!(", {count} {name}"));
+                let _ = write!(text, ", {count} {name}");
             }
         }
-        text.push_str(&format!(", {} submitted in this run", self.submitted));
+        let _ = write!(text, ", {} submitted in this run", self.submitted);
         text
     }
 }

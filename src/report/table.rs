@@ -151,7 +151,7 @@ impl Sheet {
     pub fn append<'a>(&mut self, rows: impl IntoIterator<Item = SheetRow<'a>>) -> io::Result<()> {
         let mut lines = csv::Writer::from_writer(Vec::new());
         for row in rows {
-            lines.write_record(&self.record(&row))?;
+            lines.write_record(self.record(&row))?;
         }
         let lines = lines.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
         if lines.is_empty() {

@@ -83,6 +83,17 @@ impl Lanes {
     }
 }
 
+/// Returns what comes next in a state; nothing in one that is settled.
+fn step_for(state: ItemState) -> Option<Step> {
+    match state {
+        ItemState::Pending => Some(Step::Stage),
+        ItemState::Staged => Some(Step::Submit),
+        ItemState::Submitted => Some(Step::Poll),
+        ItemState::Ready => Some(Step::Fetch),
+        _ => None,
+    }
+}
+
 impl Board {
     pub(super) fn new(rules: Arc<RunSettings>, clock: Clock, budget: Budget) -> Self {
         let pacer = Pacer::new(rules.submit, rules.poll, rules.fetch, clock);
@@ -132,16 +143,7 @@ impl Board {
 
     /// Puts an item where its state says, or parks it until its time.
     fn place(&mut self, item: Item, actions: &mut Vec<Action>) {
-        let step = match item.state {
-            ItemState::Pending => Step::Stage,
-            ItemState::Staged => Step::Submit,
-            ItemState::Submitted => Step::Poll,
-            ItemState::Ready => Step::Fetch,
-            _ => return,
-        };
-        if !self.wants(step) {
-            return;
-        }
+        let Some(step) = step_for(item.state).filter(|step| self.wants(*step)) else { return };
         let waits_until = match item.state {
             ItemState::Submitted => Some(self.next_poll(&item)),
             _ => item.not_before.map(|at| self.clock.instant_of(at, self.rules.deadline)),
@@ -179,11 +181,8 @@ impl Board {
     /// An item's time has come.
     pub(super) fn due(&mut self, id: ItemId) {
         let Some(item) = self.parked.remove(&id) else { return };
-        match item.state {
-            ItemState::Submitted => self.lanes.poll.push_back(item),
-            ItemState::Ready => self.lanes.fetch.push_back(item),
-            ItemState::Staged => self.lanes.submit.push_back(item),
-            _ => {}
+        if let Some(step) = step_for(item.state) {
+            self.lanes.of(step).push_back(item);
         }
     }
 
@@ -247,15 +246,12 @@ impl Board {
         let over = match signal {
             Signal::None => None,
             Signal::Sane if submit => self.breaker.sane(now),
-            Signal::Sane => {
-                self.breaker.polled(Ok(()), now);
-                None
-            }
+            Signal::Sane => self.breaker.poll_answered(now),
             Signal::Throttled { retry_after } => {
                 let endpoint = if submit { Endpoint::Submit } else { Endpoint::Poll };
                 let (pause, _) = self.pacer.throttled(endpoint, retry_after);
                 self.told.push(RunEvent::GateClosed { endpoint, pause });
-                if submit { self.breaker.sane(now) } else { None }
+                if submit { self.breaker.sane(now) } else { self.breaker.poll_answered(now) }
             }
             Signal::Down { failure, retry_after } if submit => {
                 if self.breaker.down(failure.clone(), retry_after, now) {
@@ -263,8 +259,13 @@ impl Board {
                 }
                 None
             }
-            Signal::Down { failure, .. } => {
-                self.breaker.polled(Err(failure), now);
+            Signal::Down { failure, retry_after } => {
+                if let Some(pause) = retry_after {
+                    self.pacer.pause(Endpoint::Poll, pause);
+                }
+                if self.breaker.poll_failed(failure.clone(), now) {
+                    self.told.push(RunEvent::Outage { failure });
+                }
                 None
             }
             Signal::Doubtful(failure) => {
@@ -336,9 +337,8 @@ impl Board {
     /// Starts nothing new; what the service has finished is still fetched.
     pub(super) fn drain(&mut self) {
         self.mode = match mem::replace(&mut self.mode, Mode::Draining) {
-            Mode::Running | Mode::Draining => Mode::Draining,
+            Mode::Running | Mode::ManifestBroken | Mode::Draining => Mode::Draining,
             Mode::Halted { cause, .. } => Mode::Halted { cause, polling: false },
-            Mode::ManifestBroken => Mode::ManifestBroken,
         };
         self.forget_unsubmitted();
         self.forget_unpolled();
@@ -392,12 +392,13 @@ impl Board {
 
     fn start_submits(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
         while !self.lanes.submit.is_empty() {
-            let backlog = READY_BACKLOG.max(self.rules.submit.at_once);
-            if !self.breaker.allows_submit(self.on_wire()) || self.ready >= backlog {
-                return None;
-            }
+            // First: during an outage nobody probes for submits that the cap forbids.
             if !self.budget.allows(self.rules.price) {
                 self.spend_cap_reached();
+                return None;
+            }
+            let backlog = READY_BACKLOG.max(self.rules.submit.at_once);
+            if !self.breaker.allows_submit(self.on_wire()) || self.ready >= backlog {
                 return None;
             }
             match self.pacer.try_start(Endpoint::Submit) {
@@ -444,28 +445,33 @@ impl Board {
     /// Probes when it is time, and halts when the outage has lasted too long.
     fn watch_outage(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
         let now = self.clock.instant();
-        let wanted = self.mode == Mode::Running
-            && !self.lanes.submit.is_empty()
-            && self.budget.allows(self.rules.price);
-        let mut patience_ends = None;
-        if let Some((since, failure)) =
-            self.breaker.outage(wanted).filter(|_| self.wants(Step::Poll))
-        {
-            let ends = since + self.rules.outage_limit;
-            if ends <= now {
-                let (lasted, failure) = (now.duration_since(since), failure.clone());
-                self.halt(HaltCause::Outage { lasted, failure }, false);
-                return None;
-            }
-            patience_ends = Some(ends);
+        let limit = self.rules.outage_limit;
+        if !self.holds_back_submits() && (self.mode != Mode::Running || self.on_wire() == 0) {
+            self.breaker.no_submit_waits(now);
         }
-        let probe_at = self.breaker.probe_at().filter(|_| wanted);
+        if let Some((lasted, failure)) =
+            self.breaker.outage(now).filter(|(lasted, _)| *lasted >= limit)
+            && self.wants(Step::Poll)
+        {
+            let failure = failure.clone();
+            // What the service still tells the status of is paid for: finish it.
+            let polling = !self.breaker.polls_fail();
+            self.halt(HaltCause::Outage { lasted, failure }, polling);
+        }
+        let probe_at = self.breaker.probe_at().filter(|_| self.holds_back_submits());
         if probe_at.is_some_and(|at| at <= now) {
             self.breaker.probing();
             actions.push(Action::Probe);
-            return patience_ends;
         }
-        [probe_at, patience_ends].into_iter().flatten().min()
+        let patience = self.breaker.patience_ends(limit).filter(|_| self.wants(Step::Poll));
+        [probe_at, patience].into_iter().flatten().filter(|at| *at > now).min()
+    }
+
+    /// Returns true while items could be submitted if the service were sane.
+    fn holds_back_submits(&self) -> bool {
+        self.mode == Mode::Running
+            && !self.lanes.submit.is_empty()
+            && self.budget.allows(self.rules.price)
     }
 
     /// Submits whose answer is still to come.
@@ -493,3 +499,6 @@ impl Board {
             }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,5 +4,6 @@
 //! as a dev-dependency; a release binary never contains it.
 
 pub mod ledger_suite;
+pub mod samples;
 pub mod scripted_server;
 pub mod sim;
