@@ -53,10 +53,7 @@ impl Job {
             |path: PathBuf| absolute(&path).map_err(|source| AppError::JobFolder { path, source });
         let dir = made_absolute(dir)?;
         let state = made_absolute(settings.state.clone().unwrap_or_else(|| dir.join(STATE)))?;
-        let input = match is_stdin(manifest) {
-            true => Input::Stdin,
-            false => Input::File(manifest.to_owned()),
-        };
+        let input = Input::from(manifest.to_owned());
         Ok(Self { typed: manifest.display().to_string(), input, base_dir, dir, state })
     }
 
@@ -71,19 +68,15 @@ impl Job {
     /// Makes the folders and becomes the only run on this job.
     pub(super) fn lock(&self, clock: &Clock) -> Result<JobLock, AppError> {
         for path in [&self.dir, &self.state] {
-            fs::create_dir_all(path).map_err(|source| self.unusable(path, source))?;
+            fs::create_dir_all(path).map_err(|source| unusable(path, source))?;
         }
-        let kind = network_file_system(&self.state)
-            .map_err(|source| self.unusable(&self.state, source))?;
+        let kind =
+            network_file_system(&self.state).map_err(|source| unusable(&self.state, source))?;
         if let Some(kind) = kind {
             return Err(AppError::NetworkFileSystem { path: self.state.clone(), kind });
         }
         let command = format!("restore-batch {}", self.typed);
         Ok(JobLock::acquire(&self.state, clock.now(), &command)?)
-    }
-
-    fn unusable(&self, path: &Path, source: io::Error) -> AppError {
-        AppError::JobFolder { path: path.to_owned(), source }
     }
 
     /// Opens the ledger for writing; the caller holds the lock.
@@ -109,6 +102,10 @@ impl Job {
         let relative = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
         relative.unwrap_or(path).display().to_string()
     }
+}
+
+fn unusable(path: &Path, source: io::Error) -> AppError {
+    AppError::JobFolder { path: path.to_owned(), source }
 }
 
 /// `photos.csv` is restored into `photos.restored`.

@@ -329,7 +329,7 @@ fn run_settings(settings: &Settings, local: bool) -> RunSettings {
             max_interval: settings.max_poll_interval,
         },
         deadline: settings.deadline,
-        unknown_grace: Duration::from_secs(60),
+        unknown_grace: Duration::from_mins(1),
         price: settings.price,
         max_spend: settings.max_spend,
         in_doubt: settings.in_doubt,

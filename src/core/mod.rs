@@ -11,6 +11,7 @@ mod cell;
 mod event;
 mod failure;
 mod ids;
+pub mod invariant;
 mod item;
 mod money;
 mod naming;

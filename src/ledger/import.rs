@@ -6,13 +6,11 @@
 
 use std::collections::HashMap;
 
-use unicode_normalization::UnicodeNormalization;
-
 use super::{
     head::Head,
     record::{Imported, NewItem, NewRow},
 };
-use crate::core::{Edition, Failure, FailureCode, ItemId, ItemKey, ItemState};
+use crate::core::{Edition, Failure, FailureCode, ItemId, ItemKey, ItemState, collision_key};
 
 /// What a ledger already knows of an item that a row names.
 #[derive(Debug, Clone, Copy)]
@@ -148,10 +146,4 @@ impl PlannedItem {
             code: self.failure.as_ref().map(|failure| failure.code),
         }
     }
-}
-
-/// Returns what is equal for two stems that some file system takes for one name:
-/// lower case, composed (Unicode NFC).
-pub(super) fn collision_key(stem: &str) -> String {
-    stem.to_lowercase().nfc().collect()
 }

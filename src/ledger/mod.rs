@@ -36,6 +36,7 @@ mod rows;
 mod schema;
 mod sqlite;
 mod statements;
+mod steps;
 mod writer;
 
 mod lock;

@@ -26,8 +26,8 @@ use crate::core::{
 macro_rules! item_columns {
     () => {
         "items.id, items.edition, items.source, items.scale, items.version, items.stem, \
-         items.state, items.settlement, items.staged_url, items.tries, items.service_errors, items.refreshes, \
-         items.not_before, items.request_id, items.polling_url, items.media, items.submitted_at, \
+         items.state, items.settlement, items.staged_url, items.tries, items.service_errors, \
+         items.refreshes, items.not_before, items.request_id, items.polling_url, items.media, items.submitted_at, \
          items.settled_at, items.attempt, items.booking, items.price, items.charged, \
          items.possibly_charged, items.failure, items.artifacts"
     };

@@ -42,11 +42,14 @@ pub(super) fn writer_options(path: &Path) -> SqliteConnectOptions {
         // ids that are paid for; group commit makes FULL cheap.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
-        // 32 MiB of pages, so that the random key index of a large import stays in
-        // memory, and a write-ahead log that shrinks again after one.
-        .pragma("cache_size", "-32768")
-        .pragma("wal_autocheckpoint", "4000")
+        // Keys are hashes, so that each imported row touches another page of their
+        // index: 64 MiB of pages keep it in memory up to some million items, and a log
+        // of about as much lets a page be changed often before it is copied back.
+        .pragma("cache_size", "-65536")
+        .pragma("wal_autocheckpoint", "16000")
         .pragma("journal_size_limit", "67108864")
+        // Pages that a failed statement would restore; on disk by default.
+        .pragma("temp_store", "MEMORY")
         .thread_name(|_| "ledger-writer".to_owned())
 }
 

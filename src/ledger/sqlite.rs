@@ -18,7 +18,8 @@ use super::{
         EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
     },
     schema,
-    statements::{Step, load_head},
+    statements::load_head,
+    steps::Step,
     writer::{Command, QUEUE, Reply, Writer},
 };
 use crate::core::{Edition, Fence, Item, ItemEvent, ItemId, ItemState};

@@ -1,34 +1,22 @@
-//! What the writer does to the database: the statements of each command.
+//! What the writer does to the database, apart from [steps](super::steps): sessions,
+//! editions, imports.
 //!
 //! Each function runs inside a transaction that the [writer](super::writer) has
 //! begun, and changes the [`Head`] along with the tables. When one fails, the writer
 //! rolls back and reads the head anew.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::{
-    contract::{Audit, LedgerError, LedgerResult},
-    head::{AttemptRecord, Head, Kept},
-    import::{Known, Plan, collision_key, plan},
+    contract::{Audit, LedgerResult},
+    head::Head,
+    import::{Known, Plan, plan},
     record::{EditionHeader, Imported, Money, NewRow},
-    rows::{
-        AttemptUpsert, ItemInsert, ItemMove, ItemUpdate, RowInsert, RowReader, hex, item_columns,
-        to_json, to_json_array,
-    },
+    rows::{ItemInsert, ItemMove, RowInsert, RowReader, hex, to_json, to_json_array},
 };
-use crate::core::{Edition, Fence, Item, ItemEvent, ItemId, ItemKey, Micros};
-
-/// One call of [`advance`](super::Ledger::advance).
-#[derive(Debug)]
-pub(super) struct Step {
-    pub(super) fence: Fence,
-    pub(super) item: ItemId,
-    pub(super) event: ItemEvent,
-    pub(super) now: Timestamp,
-}
+use crate::core::{Edition, Fence, ItemId, ItemKey, Micros, collision_key};
 
 const KNOWN_ITEMS: &str = "SELECT items.key, items.id, items.edition, items.state, \
      items.failure ->> '$.code' \
@@ -59,36 +47,6 @@ const UPSERT_STEMS: &str = "INSERT INTO stems (stem_key, items) \
 const INSERT_ROWS: &str = "INSERT INTO rows (edition, line, item, first, cells) \
      SELECT ?2, value ->> '$.line', value ->> '$.item', value ->> '$.first', value -> '$.cells' \
      FROM json_each(?1)";
-
-const SELECT_ITEMS: &str = concat!(
-    "SELECT ",
-    item_columns!(),
-    " FROM json_each(?1) AS given CROSS JOIN items ON items.id = given.value"
-);
-
-const UPDATE_ITEMS: &str = "UPDATE items SET \
-     state = given.value ->> '$.state', settlement = given.value ->> '$.settlement', \
-     staged_url = given.value ->> '$.staged_url', tries = given.value ->> '$.tries', \
-     service_errors = given.value ->> '$.service_errors', \
-     refreshes = given.value ->> '$.refreshes', \
-     not_before = given.value ->> '$.not_before', \
-     request_id = given.value ->> '$.request_id', polling_url = given.value ->> '$.polling_url', \
-     media = given.value ->> '$.media', submitted_at = given.value ->> '$.submitted_at', \
-     settled_at = given.value ->> '$.settled_at', attempt = given.value ->> '$.attempt', \
-     booking = given.value ->> '$.booking', price = given.value ->> '$.price', \
-     charged = given.value ->> '$.charged', \
-     possibly_charged = given.value ->> '$.possibly_charged', \
-     failure = given.value ->> '$.failure', artifacts = given.value ->> '$.artifacts' \
-     FROM json_each(?1) AS given WHERE items.id = given.value ->> '$.id'";
-
-const UPSERT_ATTEMPTS: &str = "INSERT INTO attempts \
-     (item, number, booking, price, request_id, submitted_at, booked_at, http_status) \
-     SELECT value ->> '$.item', value ->> '$.number', value ->> '$.booking', value ->> '$.price', \
-     value ->> '$.request_id', value ->> '$.submitted_at', value ->> '$.booked_at', \
-     value ->> '$.http_status' FROM json_each(?1) WHERE true \
-     ON CONFLICT (item, number) DO UPDATE SET booking = excluded.booking, \
-     request_id = excluded.request_id, booked_at = excluded.booked_at, \
-     http_status = excluded.http_status";
 
 /// Reads the head from the tables: one pass over an index of the items, and one over
 /// the attempts.
@@ -300,64 +258,4 @@ async fn write_items(
             .await?;
     }
     Ok(())
-}
-
-/// Applies steps in order; returns what each is to be answered with. A refused step
-/// changes nothing and does not hinder the others.
-pub(super) async fn advance(
-    connection: &mut SqliteConnection,
-    head: &mut Head,
-    steps: Vec<Step>,
-) -> LedgerResult<Vec<LedgerResult<Item>>> {
-    let ids = to_json_array(steps.iter().map(|step| step.item))?;
-    let mut items = BTreeMap::new();
-    for row in sqlx::query(SELECT_ITEMS).bind(ids).fetch_all(&mut *connection).await? {
-        let kept = RowReader::new(&row).kept()?;
-        items.insert(kept.item.id, kept);
-    }
-    let mut changes = Changes::default();
-    let answers = steps.into_iter().map(|step| changes.apply(step, head, &mut items)).collect();
-    changes.write(connection, &items).await?;
-    Ok(answers)
-}
-
-/// What a run of steps has changed.
-#[derive(Default)]
-struct Changes {
-    items: std::collections::BTreeSet<ItemId>,
-    attempts: BTreeMap<(ItemId, u32), AttemptRecord>,
-}
-
-impl Changes {
-    fn apply(
-        &mut self,
-        step: Step,
-        head: &mut Head,
-        items: &mut BTreeMap<ItemId, Kept>,
-    ) -> LedgerResult<Item> {
-        head.check_fence(step.fence)?;
-        let kept = items.get_mut(&step.item).ok_or(LedgerError::UnknownItem(step.item))?;
-        if let Some(attempt) = head.advance(kept, step.event, step.now)? {
-            self.attempts.insert((attempt.item, attempt.number), attempt);
-        }
-        self.items.insert(step.item);
-        Ok(kept.item.clone())
-    }
-
-    async fn write(
-        &self,
-        connection: &mut SqliteConnection,
-        items: &BTreeMap<ItemId, Kept>,
-    ) -> LedgerResult<()> {
-        let changed = items.values().filter(|kept| self.items.contains(&kept.item.id));
-        let updates = changed.map(ItemUpdate::new).collect::<LedgerResult<Vec<_>>>()?;
-        if !updates.is_empty() {
-            sqlx::query(UPDATE_ITEMS).bind(to_json(&updates)?).execute(&mut *connection).await?;
-        }
-        if !self.attempts.is_empty() {
-            let attempts = to_json_array(self.attempts.values().map(AttemptUpsert::new))?;
-            sqlx::query(UPSERT_ATTEMPTS).bind(attempts).execute(connection).await?;
-        }
-        Ok(())
-    }
 }

@@ -18,7 +18,8 @@ use super::{
     contract::{LedgerError, LedgerResult},
     head::Head,
     record::{EditionHeader, Imported, NewRow, Totals},
-    statements::{self, Step},
+    statements,
+    steps::{self, Step},
 };
 use crate::core::{Edition, Fence, Item};
 
@@ -229,14 +230,14 @@ async fn advance(
     batch: &mut VecDeque<Command>,
     answers: &mut Answers,
 ) -> LedgerResult<()> {
-    let (mut steps, mut replies) = (vec![first.0], vec![first.1]);
+    let (mut waiting, mut replies) = (vec![first.0], vec![first.1]);
     while let Some(Command::Advance(..)) = batch.front() {
         if let Some(Command::Advance(step, reply)) = batch.pop_front() {
-            steps.push(step);
+            waiting.push(step);
             replies.push(reply);
         }
     }
-    let results = match statements::advance(connection, head, steps).await {
+    let results = match steps::advance(connection, head, waiting).await {
         Ok(results) => results,
         Err(error) => replies.iter().map(|_| Err(error.clone())).collect(),
     };

@@ -247,7 +247,10 @@ impl Board {
         let over = match signal {
             Signal::None => None,
             Signal::Sane if submit => self.breaker.sane(now),
-            Signal::Sane => self.breaker.polled(Ok(()), now),
+            Signal::Sane => {
+                self.breaker.polled(Ok(()), now);
+                None
+            }
             Signal::Throttled { retry_after } => {
                 let endpoint = if submit { Endpoint::Submit } else { Endpoint::Poll };
                 let (pause, _) = self.pacer.throttled(endpoint, retry_after);
@@ -260,7 +263,10 @@ impl Board {
                 }
                 None
             }
-            Signal::Down { failure, .. } => self.breaker.polled(Err(failure), now),
+            Signal::Down { failure, .. } => {
+                self.breaker.polled(Err(failure), now);
+                None
+            }
             Signal::Doubtful(failure) => {
                 if self.breaker.doubtful(failure.clone(), now) {
                     self.told.push(RunEvent::Outage { failure });
@@ -438,22 +444,28 @@ impl Board {
     /// Probes when it is time, and halts when the outage has lasted too long.
     fn watch_outage(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
         let now = self.clock.instant();
-        let limit = self.rules.outage_limit;
-        if let Some((lasted, failure)) =
-            self.breaker.outage(now).filter(|(lasted, _)| *lasted >= limit)
-            && !matches!(self.mode, Mode::Halted { polling: false, .. } | Mode::Draining)
+        let wanted = self.mode == Mode::Running
+            && !self.lanes.submit.is_empty()
+            && self.budget.allows(self.rules.price);
+        let mut patience_ends = None;
+        if let Some((since, failure)) =
+            self.breaker.outage(wanted).filter(|_| self.wants(Step::Poll))
         {
-            let failure = failure.clone();
-            self.halt(HaltCause::Outage { lasted, failure }, false);
+            let ends = since + self.rules.outage_limit;
+            if ends <= now {
+                let (lasted, failure) = (now.duration_since(since), failure.clone());
+                self.halt(HaltCause::Outage { lasted, failure }, false);
+                return None;
+            }
+            patience_ends = Some(ends);
         }
-        let wanted = self.mode == Mode::Running && !self.lanes.submit.is_empty();
         let probe_at = self.breaker.probe_at().filter(|_| wanted);
         if probe_at.is_some_and(|at| at <= now) {
             self.breaker.probing();
             actions.push(Action::Probe);
+            return patience_ends;
         }
-        let patience = self.breaker.patience_ends(limit).filter(|_| self.mode == Mode::Running);
-        [probe_at, patience].into_iter().flatten().filter(|at| *at > now).min()
+        [probe_at, patience_ends].into_iter().flatten().min()
     }
 
     /// Submits whose answer is still to come.

@@ -40,13 +40,15 @@ pub(super) struct Breaker {
     state: State,
     doubts: u32,
     level: u32,
-    since: Option<Instant>,
-    last: Option<Failure>,
+    /// Since when no submit was answered, and the last failure.
+    submits_fail: Option<(Instant, Failure)>,
+    /// Since when no poll was answered, and the last failure.
+    polls_fail: Option<(Instant, Failure)>,
 }
 
 impl Breaker {
     pub(super) fn new() -> Self {
-        Self { state: State::Closed, doubts: 0, level: 0, since: None, last: None }
+        Self { state: State::Closed, doubts: 0, level: 0, submits_fail: None, polls_fail: None }
     }
 
     /// Returns true when a submit may leave while `on_wire` others are unanswered.
@@ -89,8 +91,7 @@ impl Breaker {
         }
         self.state = State::Closed;
         self.level = 0;
-        self.last = None;
-        self.since.take().map(|since| now.duration_since(since))
+        self.submits_fail.take().map(|(since, _)| now.duration_since(since))
     }
 
     /// A submit was left in doubt. Returns true when this stops submitting.
@@ -119,41 +120,30 @@ impl Breaker {
 
     /// A poll was answered, or could not be: an outage is one even when nothing is
     /// left to submit.
-    pub(super) fn polled(
-        &mut self,
-        answered: Result<(), Failure>,
-        now: Instant,
-    ) -> Option<Duration> {
+    pub(super) fn polled(&mut self, answered: Result<(), Failure>, now: Instant) {
         match answered {
-            Ok(()) if self.state == State::Closed && self.doubts == 0 => {
-                self.last = None;
-                self.since.take().map(|since| now.duration_since(since))
-            }
-            Ok(()) => None,
+            Ok(()) => self.polls_fail = None,
             Err(failure) => {
-                self.since.get_or_insert(now);
-                self.last = Some(failure);
-                None
+                let since = self.polls_fail.as_ref().map_or(now, |(since, _)| *since);
+                self.polls_fail = Some((since, failure));
             }
         }
     }
 
-    /// Returns how long the service has given no sane answer, and the last failure.
-    pub(super) fn outage(&self, now: Instant) -> Option<(Duration, &Failure)> {
-        Some((now.duration_since(self.since?), self.last.as_ref()?))
-    }
-
-    /// Returns when an outage will have lasted for `limit`.
-    pub(super) fn patience_ends(&self, limit: Duration) -> Option<Instant> {
-        self.since.map(|since| since + limit)
+    /// Returns since when the service has given no sane answer, and the last failure.
+    /// Submits count only while some are `wanted`.
+    pub(super) fn outage(&self, wanted: bool) -> Option<(Instant, &Failure)> {
+        let submits = self.submits_fail.as_ref().filter(|_| wanted);
+        let both = [submits, self.polls_fail.as_ref()].into_iter().flatten();
+        both.min_by_key(|(since, _)| *since).map(|(since, failure)| (*since, failure))
     }
 
     fn open(&mut self, failure: Failure, pause: Option<Duration>, now: Instant) {
         let wait = FIRST_WAIT.saturating_mul(1 << self.level.min(16)).min(LONGEST_WAIT);
         self.level += 1;
         self.state = State::Open { probe_at: now + wait.max(pause.unwrap_or_default()) };
-        self.since.get_or_insert(now);
-        self.last = Some(failure);
+        let since = self.submits_fail.as_ref().map_or(now, |(since, _)| *since);
+        self.submits_fail = Some((since, failure));
     }
 }
 
@@ -223,6 +213,18 @@ mod tests {
         assert_eq!(breaker.probe_at(), Some(now + Duration::from_secs(60)));
         assert_eq!(breaker.sane(now), None);
         assert!(!breaker.allows_submit(0));
-        assert_eq!(breaker.outage(now + Duration::from_secs(7)).unwrap().0.as_secs(), 7);
+        assert_eq!(breaker.outage(true).unwrap().0, now);
+        assert!(breaker.outage(false).is_none(), "nothing to submit, nothing missed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answered_polls_end_an_outage_of_polls_whatever_submits_do() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new();
+        breaker.doubtful(failure(), now);
+        breaker.polled(Err(failure()), now);
+        assert_eq!(breaker.outage(false).unwrap().0, now);
+        breaker.polled(Ok(()), now);
+        assert!(breaker.outage(true).is_none());
     }
 }

@@ -15,6 +15,7 @@ pub mod import;
 pub mod read;
 pub mod reopen;
 pub mod samples;
+pub mod session;
 
 use futures::future::BoxFuture;
 
@@ -32,9 +33,9 @@ pub trait Home: Send + Sync {
 macro_rules! ledger_contract {
     ($run:ident) => {
         $run! {
-            import::a_new_ledger_knows_nothing,
-            import::a_session_shuts_out_older_ones,
-            import::service_and_header_are_remembered,
+            session::a_new_ledger_knows_nothing,
+            session::a_session_shuts_out_older_ones,
+            session::service_and_header_are_remembered,
             import::ids_grow_in_row_order,
             import::duplicates_share_an_item,
             import::bad_rows_have_failed_at_once,

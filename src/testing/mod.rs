@@ -5,3 +5,4 @@
 
 pub mod ledger_suite;
 pub mod scripted_server;
+pub mod sim;

@@ -62,6 +62,8 @@ pub async fn every_fact_comes_back(ledger: &dyn Ledger) -> LedgerResult<()> {
         ItemEvent::RequestNamed { request_id: RequestId("second \"\u{0}\"".to_owned()) },
         postponed,
         completed(),
+        ItemEvent::LinkExpired(failure(FailureCode::MediaUnavailable)),
+        completed(),
         ItemEvent::Published { artifacts },
     ];
     let mut item = ledger.item(ItemId(1)).await?;
@@ -73,7 +75,8 @@ pub async fn every_fact_comes_back(ledger: &dyn Ledger) -> LedgerResult<()> {
             assert_eq!(time.subsec_nanosecond(), 123_000_000, "after {kind:?}");
         }
     }
-    assert_eq!(item.settled_at, Some(kept_at(9)));
+    assert_eq!(item.settled_at, Some(kept_at(11)));
+    assert_eq!((item.service_errors, item.refreshes), (1, 1));
     assert_eq!(item.submitted_at, Some(kept_at(4)));
     Ok(())
 }

@@ -1,73 +1,16 @@
-//! Sessions, editions, rows and new items.
+//! Editions, rows and new items.
 
 use super::samples::{
     Job, accepted, bad, failure, header, intent, offered, row, rows, start, whole_life,
 };
 use crate::{
-    core::{Edition, FailureCode, Fence, ItemId, ItemState, Micros},
-    ledger::{
-        Audit, Imported, JobRecord, Ledger, LedgerError, LedgerResult, NewRow, RowFilter, Totals,
-    },
+    core::{Edition, FailureCode, ItemId, ItemState, Micros},
+    ledger::{Imported, Ledger, LedgerError, LedgerResult, NewRow, RowFilter},
 };
 
 async fn lines(ledger: &dyn Ledger) -> LedgerResult<Vec<(i64, i64, bool)>> {
     let rows = ledger.rows(RowFilter::All, 0, usize::MAX).await?;
     Ok(rows.into_iter().map(|row| (row.line, row.item.id.0, row.first)).collect())
-}
-
-/// Nothing is known, and nothing fails, before the first session.
-pub async fn a_new_ledger_knows_nothing(ledger: &dyn Ledger) -> LedgerResult<()> {
-    assert_eq!(ledger.job().await?, JobRecord { finished: None, header: None, service: None });
-    assert_eq!(ledger.totals().await?, Totals::default());
-    assert_eq!(ledger.audit().await?, Audit::default());
-    assert!(offered(ledger, &ItemState::ALL).await?.is_empty());
-    assert_eq!(lines(ledger).await?, []);
-    assert_eq!(ledger.settled_rows(0, 10).await?, []);
-    assert_eq!(ledger.item(ItemId(1)).await, Err(LedgerError::UnknownItem(ItemId(1))));
-    Ok(())
-}
-
-/// After a new session every write of an older one is refused and changes nothing.
-pub async fn a_session_shuts_out_older_ones(ledger: &dyn Ledger) -> LedgerResult<()> {
-    let old = start(ledger, rows(&["a"])).await?;
-    let reading = ledger.begin_edition(old.fence, header()).await?;
-    let new = ledger.begin_session().await?;
-    assert!(new > old.fence);
-    let before = (ledger.job().await?, ledger.item(ItemId(1)).await?, ledger.totals().await?);
-
-    for fence in [old.fence, Fence(new.0 + 1)] {
-        let stale = || Err(LedgerError::StaleFence);
-        assert_eq!(ledger.bind_service(fence, "x".to_owned()).await, stale());
-        assert_eq!(ledger.begin_edition(fence, header()).await.map(drop), stale());
-        assert_eq!(ledger.import(fence, reading, rows(&["b"])).await.map(drop), stale());
-        assert_eq!(ledger.finish_edition(fence, reading, String::new()).await, stale());
-        let job = Job { ledger, fence, edition: reading };
-        assert_eq!(job.advance(1, intent()).await.map(drop), stale());
-    }
-    let after = (ledger.job().await?, ledger.item(ItemId(1)).await?, ledger.totals().await?);
-    assert_eq!(before, after);
-    Ok(())
-}
-
-/// What is known of the job as a whole follows what was said of it.
-pub async fn service_and_header_are_remembered(ledger: &dyn Ledger) -> LedgerResult<()> {
-    let mut job = start(ledger, vec![]).await?;
-    ledger.bind_service(job.fence, "https://a.example".to_owned()).await?;
-    ledger.bind_service(job.fence, "https://b.example".to_owned()).await?;
-    job.read(rows(&["a"])).await?;
-    let mut next = header();
-    next.columns.push("ü,\"".to_owned());
-    let unfinished = ledger.begin_edition(job.fence, next.clone()).await?;
-    assert!(unfinished > job.edition);
-    assert_eq!(
-        ledger.job().await?,
-        JobRecord {
-            finished: Some((job.edition, "content".to_owned())),
-            header: Some(next),
-            service: Some("https://b.example".to_owned()),
-        }
-    );
-    Ok(())
 }
 
 /// Ids are given in the order of rows, over all batches.
