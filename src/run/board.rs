@@ -2,6 +2,12 @@
 //!
 //! The board holds the items in hand and decides; it neither awaits nor performs I/O,
 //! so its tests need no runtime of their own. It is driven by the coordinator.
+//!
+//! This file takes items in and knows when a run is over; [`starts`] decides what may
+//! start, [`ends`] what follows from a step that has ended.
+
+mod ends;
+mod starts;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,21 +20,14 @@ use tokio::time::Instant;
 use super::{
     breaker::Breaker,
     settings::RunSettings,
-    step::{Action, Signal, Step, StepReport},
+    step::{Action, Step},
     supply::Supply,
 };
 use crate::{
     clock::{Clock, elapsed},
-    core::{Budget, Endpoint, Failure, HaltCause, Item, ItemId, ItemState, Micros, RunEvent},
-    limit::{Grant, Pacer},
+    core::{Budget, Endpoint, HaltCause, Item, ItemId, ItemState, Micros, RunEvent},
+    limit::Pacer,
 };
-
-/// Local pictures being staged at once.
-const STAGING: usize = 4;
-
-/// Ready items that may wait for their download before submitting pauses; at least the
-/// number of requests in flight.
-const READY_BACKLOG: usize = 64;
 
 /// How far the run is from its end.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,130 +185,6 @@ impl Board {
         }
     }
 
-    /// A step has ended.
-    pub(super) fn ended(&mut self, report: StepReport, actions: &mut Vec<Action>) {
-        let StepReport { step, item, signal, retrying } = report;
-        let set_aside = self.running.remove(&item.id).map_or(Micros::ZERO, |(_, micros)| micros);
-        self.budget.settle(set_aside, item.committed());
-        self.give_back(step, item.state);
-        self.hear(step, signal);
-        self.tell(step, &item, retrying);
-        self.place(item, actions);
-    }
-
-    /// A step has panicked. Its item stays in the ledger as it was and is left alone
-    /// until the next run; the money set aside stays set aside.
-    pub(super) fn panicked(&mut self, step: Step, id: ItemId) {
-        self.running.remove(&id);
-        match step {
-            Step::Stage => {}
-            Step::Submit => self.pacer.finished(Endpoint::Submit),
-            Step::Poll => {
-                self.pacer.finished(Endpoint::Poll);
-                self.pacer.finished(Endpoint::Submit);
-            }
-            Step::Fetch => {
-                self.pacer.finished(Endpoint::Fetch);
-                self.ready -= 1;
-            }
-        }
-    }
-
-    /// A submit slot is held from the submit until the service is done.
-    fn give_back(&mut self, step: Step, state: ItemState) {
-        let at_service = state == ItemState::Submitted;
-        match step {
-            Step::Stage => {}
-            Step::Submit if at_service => {}
-            Step::Submit => self.pacer.finished(Endpoint::Submit),
-            Step::Poll => {
-                self.pacer.finished(Endpoint::Poll);
-                if !at_service {
-                    self.pacer.finished(Endpoint::Submit);
-                }
-                self.ready += usize::from(state == ItemState::Ready);
-            }
-            Step::Fetch => {
-                self.pacer.finished(Endpoint::Fetch);
-                if at_service {
-                    self.pacer.adopt(Endpoint::Submit);
-                }
-                self.ready -= usize::from(state != ItemState::Ready);
-            }
-        }
-    }
-
-    /// Draws the conclusions for the whole job.
-    fn hear(&mut self, step: Step, signal: Signal) {
-        let now = self.clock.instant();
-        let submit = step == Step::Submit;
-        let over = match signal {
-            Signal::None => None,
-            Signal::Sane if submit => self.breaker.sane(now),
-            Signal::Sane => self.breaker.poll_answered(now),
-            Signal::Throttled { retry_after } => {
-                let endpoint = if submit { Endpoint::Submit } else { Endpoint::Poll };
-                let (pause, _) = self.pacer.throttled(endpoint, retry_after);
-                self.told.push(RunEvent::GateClosed { endpoint, pause });
-                if submit { self.breaker.sane(now) } else { self.breaker.poll_answered(now) }
-            }
-            Signal::Down { failure, retry_after } if submit => {
-                if self.breaker.down(failure.clone(), retry_after, now) {
-                    self.told.push(RunEvent::Outage { failure });
-                }
-                None
-            }
-            Signal::Down { failure, retry_after } => {
-                if let Some(pause) = retry_after {
-                    self.pacer.pause(Endpoint::Poll, pause);
-                }
-                if self.breaker.poll_failed(failure.clone(), now) {
-                    self.told.push(RunEvent::Outage { failure });
-                }
-                None
-            }
-            Signal::Doubtful(failure) => {
-                if self.breaker.doubtful(failure.clone(), now) {
-                    self.told.push(RunEvent::Outage { failure });
-                }
-                None
-            }
-            Signal::Account(failure) => {
-                self.halt(HaltCause::Account(failure), submit);
-                None
-            }
-            Signal::Output(failure) => {
-                self.output_broken = true;
-                self.halt(HaltCause::Output(failure), false);
-                self.lanes.fetch.clear();
-                self.parked.clear();
-                None
-            }
-        };
-        if let Some(lasted) = over {
-            self.told.push(RunEvent::OutageOver { lasted });
-        }
-    }
-
-    fn tell(&mut self, step: Step, item: &Item, retrying: Option<Failure>) {
-        match (&item.request, item.state) {
-            (Some(request), ItemState::Submitted) if step == Step::Submit => {
-                let request_id = request.id.clone();
-                self.told.push(RunEvent::Submitted { item: item.id, request_id });
-            }
-            (_, state) if state.is_settled() => {
-                self.told.push(RunEvent::Settled(Box::new(item.clone())));
-            }
-            _ => {}
-        }
-        if let Some(failure) = retrying {
-            let after = item
-                .not_before
-                .map_or(self.rules.cadence.interval, |at| elapsed(self.clock.now(), at));
-            self.told.push(RunEvent::WillRetry { item: item.id, code: failure.code, after });
-        }
-    }
-
     /// Stops submitting for good. The first cause is the one people hear.
     pub(super) fn halt(&mut self, cause: HaltCause, polling: bool) {
         match &mut self.mode {
@@ -356,127 +231,6 @@ impl Board {
     fn forget_unpolled(&mut self) {
         self.lanes.poll.clear();
         self.parked.retain(|_, item| item.state == ItemState::Ready);
-    }
-
-    /// Starts everything that may start now. Returns when to look again if nothing
-    /// else happens.
-    pub(super) fn start(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
-        let mut wake = self.watch_outage(actions);
-        let mut sooner = |at: Option<Instant>| wake = [wake, at].into_iter().flatten().min();
-        sooner(self.start_paced(Step::Fetch, Endpoint::Fetch, actions));
-        sooner(self.start_paced(Step::Poll, Endpoint::Poll, actions));
-        if self.mode == Mode::Running {
-            sooner(self.start_submits(actions));
-            self.start_staging(actions);
-            let hand = self.lanes.submit.len() + self.lanes.stage.len();
-            actions.extend(self.supply.want(hand));
-        }
-        wake
-    }
-
-    fn start_paced(
-        &mut self,
-        step: Step,
-        endpoint: Endpoint,
-        actions: &mut Vec<Action>,
-    ) -> Option<Instant> {
-        while !self.lanes.of(step).is_empty() {
-            match self.pacer.try_start(endpoint) {
-                Grant::Go => self.launch(step, Micros::ZERO, actions),
-                Grant::NotBefore(at) => return Some(at),
-                Grant::Full => return None,
-            }
-        }
-        None
-    }
-
-    fn start_submits(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
-        while !self.lanes.submit.is_empty() {
-            // First: during an outage nobody probes for submits that the cap forbids.
-            if !self.budget.allows(self.rules.price) {
-                self.spend_cap_reached();
-                return None;
-            }
-            let backlog = READY_BACKLOG.max(self.rules.submit.at_once);
-            if !self.breaker.allows_submit(self.on_wire()) || self.ready >= backlog {
-                return None;
-            }
-            match self.pacer.try_start(Endpoint::Submit) {
-                Grant::Go => {
-                    self.budget.reserve(self.rules.price);
-                    self.launch(Step::Submit, self.rules.price, actions);
-                }
-                Grant::NotBefore(at) => return Some(at),
-                Grant::Full => return None,
-            }
-        }
-        None
-    }
-
-    /// Money that is only reserved may come back: the cap is final when nothing is
-    /// at the service any more.
-    fn spend_cap_reached(&mut self) {
-        if self.pacer.in_use(Endpoint::Submit) > 0 {
-            return;
-        }
-        if let Some(cap) = self.budget.cap() {
-            let committed = self.budget.committed();
-            self.halt(HaltCause::SpendCap { committed, cap }, true);
-        }
-    }
-
-    fn start_staging(&mut self, actions: &mut Vec<Action>) {
-        let staging = self.running.values().filter(|(step, _)| *step == Step::Stage).count();
-        // No more than the submit lane will soon use: a staged URL may not live long.
-        let room = STAGING.saturating_sub(staging);
-        for _ in 0..room.min(self.lanes.stage.len()) {
-            if self.lanes.submit.len() < 2 * STAGING {
-                self.launch(Step::Stage, Micros::ZERO, actions);
-            }
-        }
-    }
-
-    fn launch(&mut self, step: Step, may_commit: Micros, actions: &mut Vec<Action>) {
-        let Some(item) = self.lanes.of(step).pop_front() else { return };
-        self.running.insert(item.id, (step, item.committed() + may_commit));
-        actions.push(Action::Start(step, Box::new(item)));
-    }
-
-    /// Probes when it is time, and halts when the outage has lasted too long.
-    fn watch_outage(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
-        let now = self.clock.instant();
-        let limit = self.rules.outage_limit;
-        if !self.holds_back_submits() && (self.mode != Mode::Running || self.on_wire() == 0) {
-            self.breaker.no_submit_waits(now);
-        }
-        if let Some((lasted, failure)) =
-            self.breaker.outage(now).filter(|(lasted, _)| *lasted >= limit)
-            && self.wants(Step::Poll)
-        {
-            let failure = failure.clone();
-            // What the service still tells the status of is paid for: finish it.
-            let polling = !self.breaker.polls_fail();
-            self.halt(HaltCause::Outage { lasted, failure }, polling);
-        }
-        let probe_at = self.breaker.probe_at().filter(|_| self.holds_back_submits());
-        if probe_at.is_some_and(|at| at <= now) {
-            self.breaker.probing();
-            actions.push(Action::Probe);
-        }
-        let patience = self.breaker.patience_ends(limit).filter(|_| self.wants(Step::Poll));
-        [probe_at, patience].into_iter().flatten().filter(|at| *at > now).min()
-    }
-
-    /// Returns true while items could be submitted if the service were sane.
-    fn holds_back_submits(&self) -> bool {
-        self.mode == Mode::Running
-            && !self.lanes.submit.is_empty()
-            && self.budget.allows(self.rules.price)
-    }
-
-    /// Submits whose answer is still to come.
-    fn on_wire(&self) -> usize {
-        self.running.values().filter(|(step, _)| *step == Step::Submit).count()
     }
 
     /// Returns how many steps are running.
