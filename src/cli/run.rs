@@ -193,7 +193,9 @@ impl Session<'_> {
             Budget::new(self.ledger.totals().await?.money.committed(), self.settings.max_spend);
         let (intake, reading) = run::start_intake(self.ledger.clone(), fence, plan);
         let outcome = run::run(parts, rules, owed, budget, intake, stops).await;
-        // The run has dropped its end, so the reader stops; it must not write after us.
+        // A reader that waits for standard input would never notice that the run is over;
+        // the ledger's writer is not stopped by this.
+        reading.abort();
         let _ = reading.await;
         recorder.finish().await?;
         Ok((outcome?, started.elapsed()))

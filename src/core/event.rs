@@ -109,4 +109,9 @@ pub enum RunEvent {
         /// Steps that are being waited for.
         steps: usize,
     },
+    /// Someone asked the run not to wait any more.
+    Abandoning {
+        /// Steps that are given up; a submit among them is in doubt.
+        steps: usize,
+    },
 }

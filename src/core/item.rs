@@ -72,6 +72,19 @@ pub struct Artifact {
     pub blake3: ContentHash,
 }
 
+/// What a manifest row says of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Photo {
+    /// The source as the manifest has it.
+    pub source: String,
+    /// Upscale factor, 1 to 4.
+    pub scale: u8,
+    /// Model version.
+    pub version: String,
+    /// Artifact path without extension.
+    pub stem: String,
+}
+
 /// One image, one identity, with its durable facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
@@ -120,6 +133,34 @@ pub struct Item {
 }
 
 impl Item {
+    /// Returns an item that nothing has happened to yet.
+    #[must_use]
+    pub fn new(id: ItemId, edition: Edition, photo: Photo, state: ItemState) -> Self {
+        Self {
+            id,
+            edition,
+            source: photo.source,
+            scale: photo.scale,
+            version: photo.version,
+            stem: photo.stem,
+            state,
+            staged_url: None,
+            tries: 0,
+            service_errors: 0,
+            refreshes: 0,
+            not_before: None,
+            request: None,
+            media: Vec::new(),
+            submitted_at: None,
+            settled_at: None,
+            attempt: None,
+            charged: Micros::ZERO,
+            possibly_charged: Micros::ZERO,
+            failure: None,
+            artifacts: Vec::new(),
+        }
+    }
+
     /// Returns how often the item has been submitted.
     #[must_use]
     pub fn attempts(&self) -> u32 {
@@ -308,29 +349,13 @@ mod tests {
     use crate::core::FailureClass;
 
     fn staged() -> Item {
-        Item {
-            id: ItemId(1),
-            edition: Edition(1),
+        let photo = Photo {
             source: "https://example.org/a.jpg".into(),
             scale: 2,
             version: "v1.4".into(),
             stem: "a".into(),
-            state: ItemState::Staged,
-            staged_url: None,
-            tries: 0,
-            service_errors: 0,
-            refreshes: 0,
-            not_before: None,
-            request: None,
-            media: Vec::new(),
-            submitted_at: None,
-            settled_at: None,
-            attempt: None,
-            charged: Micros::ZERO,
-            possibly_charged: Micros::ZERO,
-            failure: None,
-            artifacts: Vec::new(),
-        }
+        };
+        Item::new(ItemId(1), Edition(1), photo, ItemState::Staged)
     }
 
     fn failure(code: FailureCode) -> Failure {

@@ -80,6 +80,10 @@ fn notice(event: &RunEvent) -> Option<String> {
         RunEvent::Draining { steps } => Some(format!(
             "stopping: waiting for {steps} open steps; press Ctrl-C again to stop waiting"
         )),
+        RunEvent::Abandoning { steps } => Some(format!(
+            "stopping now: {steps} open steps are given up, and a submit among them will be in \
+             doubt; press Ctrl-C again to end at once"
+        )),
         _ => None,
     }
 }

@@ -9,11 +9,8 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{
-    failures_csv::{self, FAILURE_COLUMNS},
-    results_csv::{self, RESULT_COLUMNS},
-};
-use crate::core::{Item, escape_formula, unescape_formula};
+use super::{failures_csv, results_csv};
+use crate::core::{FAILURE_COLUMNS, Item, RESULT_COLUMNS, escape_formula, unescape_formula};
 
 /// One manifest row with its item.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     core::{
         Cadence, Edition, Failure, FailureClass, FailureCode, InDoubtPolicy, Item, ItemEvent,
-        ItemId, ItemState, Micros, RequestId, RetryPolicy,
+        ItemId, ItemState, Micros, Photo, RequestId, RetryPolicy,
     },
     limit::LaneLimits,
     run::RunSettings,
@@ -19,29 +19,13 @@ pub const PRICE: Micros = Micros(3_100);
 /// Returns an item with a public source that waits to be submitted.
 #[must_use]
 pub fn staged(id: i64) -> Item {
-    Item {
-        id: ItemId(id),
-        edition: Edition(1),
+    let photo = Photo {
         source: format!("https://example.org/{id}.jpg"),
         scale: 2,
         version: "v1.4".into(),
         stem: id.to_string(),
-        state: ItemState::Staged,
-        staged_url: None,
-        tries: 0,
-        service_errors: 0,
-        refreshes: 0,
-        not_before: None,
-        request: None,
-        media: Vec::new(),
-        submitted_at: None,
-        settled_at: None,
-        attempt: None,
-        charged: Micros::ZERO,
-        possibly_charged: Micros::ZERO,
-        failure: None,
-        artifacts: Vec::new(),
-    }
+    };
+    Item::new(ItemId(id), Edition(1), photo, ItemState::Staged)
 }
 
 /// Returns the item after these events, all at `now`.

@@ -21,7 +21,6 @@ use restore_batch::{
     cli::exit::ExitCode,
     config::{KEYS, Key},
     core::FailureCode,
-    report::{FAILURE_COLUMNS, RESULT_COLUMNS},
 };
 
 /// What is typed in a checkout; the tests have built it already.
