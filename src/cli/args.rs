@@ -101,7 +101,9 @@ pub(super) struct RunArgs {
     pub(super) service_moved: bool,
 }
 
+// Here `--in-doubt` is what it says; the setting of that name needs another word.
 #[derive(Debug, Clone, Args)]
+#[command(mut_arg("in_doubt", |setting| setting.long("in-doubt-policy")))]
 pub(super) struct RetryArgs {
     #[command(flatten)]
     pub(super) run: RunArgs,
@@ -178,6 +180,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn in_doubt_is_a_switch_of_retry_and_a_setting_elsewhere() {
+        let retry = |line: &str| match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Retry(args) => (args.in_doubt_too, args.run.job.settings.0),
+            other => panic!("{other:?}"),
+        };
+        let policy = vec![("in_doubt", vec!["resubmit".to_owned()])];
+        assert_eq!(retry("restore-batch retry --in-doubt a.csv"), (true, vec![]));
+        assert_eq!(retry("restore-batch retry a.csv --in-doubt-policy resubmit"), (false, policy));
+        assert!(Cli::try_parse_from(["restore-batch", "run", "a.csv", "--in-doubt=hold"]).is_ok());
     }
 
     #[test]

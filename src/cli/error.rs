@@ -209,7 +209,20 @@ impl AppError {
             Self::NetworkFileSystem { .. } | Self::Lock(_) | Self::Ledger(_) => ExitCode::Ledger,
             Self::Service { .. } => ExitCode::Service,
             Self::KeyRefused { .. } | Self::Recorder(_) => ExitCode::Halted,
-            Self::Gateway(_) | Self::Internal(_) => ExitCode::Internal,
+            Self::Gateway(error) => gateway_exit_code(error),
+            Self::Internal(_) => ExitCode::Internal,
+        }
+    }
+}
+
+/// An address that cannot be used is the caller's to correct; the rest is this machine.
+fn gateway_exit_code(error: &GatewayError) -> ExitCode {
+    match error {
+        GatewayError::KeysNeeded(_)
+        | GatewayError::BaseUrlNeeded(_)
+        | GatewayError::Listen { .. } => ExitCode::Config,
+        GatewayError::Results(_) | GatewayError::Client(_) | GatewayError::Serve(_) => {
+            ExitCode::Internal
         }
     }
 }

@@ -57,7 +57,8 @@ pub(super) async fn plan(args: PlanArgs) -> Result<ExitCode, AppError> {
     let manifest = Manifest::open(&job.input, options)?;
     let (totals, local_files, bad_row) = count(manifest, &job).await?;
     let earlier = earlier(&job).await?;
-    let plan = estimate(&totals, local_files, earlier, settings);
+    let unreachable = if reachable { 0 } else { local_files };
+    let plan = estimate(&totals, local_files, unreachable, earlier, settings);
     let text = if typed.json {
         serde_json::to_string_pretty(&plan).map(|text| text + "\n").unwrap_or_default()
     } else {
@@ -114,12 +115,13 @@ async fn earlier(job: &Job) -> Result<Option<Earlier>, AppError> {
 fn estimate(
     totals: &Totals,
     local_files: u64,
+    unreachable: u64,
     earlier: Option<Earlier>,
     settings: &Settings,
 ) -> Plan {
     let bad_rows = totals.count(ItemState::Failed);
     let settled = earlier.as_ref().map_or(0, |jobs| jobs.done + jobs.in_flight);
-    let items = totals.all() - bad_rows;
+    let items = totals.all() - bad_rows - unreachable;
     let to_submit = items.saturating_sub(settled);
     let (time, bound_by) = shortest_time(to_submit, settings);
     Plan {
@@ -222,7 +224,7 @@ mod tests {
         totals.items[ItemState::Failed as usize] = 1;
         let earlier =
             Earlier { done: 3, in_flight: 1, failed: 0, charged_usd: Micros(9_300).to_string() };
-        let plan = estimate(&totals, 0, Some(earlier), &settings());
+        let plan = estimate(&totals, 0, 0, Some(earlier), &settings());
         assert_eq!((plan.to_submit, plan.duplicates, plan.bad_rows), (5, 2, 1));
         assert_eq!(plan.cost_usd, "0.0155");
     }

@@ -80,6 +80,8 @@ pub(super) async fn run(
     let session = Session { job: &job, settings, clock, ledger: ledger.clone(), bars };
     let result = session.work(manifest, publishers, &service, service_moved, retry).await;
     service.stop().await;
+    // Its share of the ledger would keep the ledger from being closed.
+    drop(session);
     let (outcome, took) = result?;
 
     let totals = ledger.totals().await?;

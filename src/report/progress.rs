@@ -88,7 +88,9 @@ fn failure_line(item: &Item) -> Option<String> {
     let failure = item.failure.as_ref()?;
     let word = if item.state == ItemState::InDoubt { "in doubt" } else { "failed" };
     let told = matches!(item.state, ItemState::Failed | ItemState::InDoubt);
-    told.then(|| format!("{word}: {}: {}", item.source, failure))
+    // A bad row has no source; its message names the line.
+    let source = if item.source.is_empty() { String::new() } else { format!("{}: ", item.source) };
+    told.then(|| format!("{word}: {source}{failure}"))
 }
 
 fn halt_line(cause: &HaltCause) -> String {
