@@ -325,6 +325,8 @@ pub struct IllegalTransition {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     /// All pairs, so that the fall-through arm of the table hides nothing.
@@ -335,7 +337,7 @@ mod tests {
             for event in EventKind::ALL {
                 let next = state.after(event).map_or("-".to_owned(), |next| next.to_string());
                 if next != "-" {
-                    table.push_str(&format!("{state:<10} + {event:<17?} = {next}\n"));
+                    let _ = writeln!(table, "{state:<10} + {event:<17?} = {next}");
                 }
             }
         }

@@ -255,8 +255,8 @@ mod tests {
     async fn an_old_answer_does_not_end_an_outage() {
         let now = Instant::now();
         let mut breaker = Breaker::new();
-        assert!(breaker.down(failure(), Some(Duration::from_secs(60)), now));
-        assert_eq!(breaker.probe_at(), Some(now + Duration::from_secs(60)));
+        assert!(breaker.down(failure(), Some(Duration::from_mins(1)), now));
+        assert_eq!(breaker.probe_at(), Some(now + Duration::from_mins(1)));
         assert_eq!(breaker.sane(now), None);
         assert!(!breaker.allows_submit(0));
         assert_eq!(breaker.outage(now + Duration::from_secs(7)).unwrap().0.as_secs(), 7);

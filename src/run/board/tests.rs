@@ -687,7 +687,7 @@ async fn staging_stays_a_little_ahead_of_submitting() {
     let local = |id| Item { state: ItemState::Pending, source: "a.jpg".into(), ..staged(id) };
     let mut table = Table::with_rules(in_flight(1), (1..=40).map(local).collect());
     let url = || vec![ItemEvent::Staged { url: Some("https://stage.example.org/a".into()) }];
-    let mut staged = 0;
+    let mut ended = 0;
     loop {
         let started = table.go();
         let stages: Vec<i64> = table
@@ -699,9 +699,9 @@ async fn staging_stays_a_little_ahead_of_submitting() {
         assert!(stages.len() <= STAGING, "{started:?}");
         let Some(first) = stages.first() else { break };
         table.end(*first, url(), Signal::None);
-        staged += 1;
+        ended += 1;
     }
-    assert!((2 * STAGING..=3 * STAGING + 1).contains(&staged), "{staged}");
+    assert!((2 * STAGING..=3 * STAGING + 1).contains(&ended), "{ended}");
 }
 
 #[tokio::test(start_paused = true)]

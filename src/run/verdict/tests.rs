@@ -150,7 +150,7 @@ fn every_answer_to_a_poll() {
 fn the_deadline_ends_a_wait_at_its_very_moment() {
     let waiting = || StatusOutcome::Waiting { word: "PROCESSING".into() };
     let deadline = rules().deadline;
-    assert_eq!(poll_after(deadline - secs(1), waiting()).event, None);
+    assert_eq!(poll_after(deadline.saturating_sub(secs(1)), waiting()).event, None);
     let Some(ItemEvent::PollGaveUp(failure)) = poll_after(deadline, waiting()).event else {
         panic!("goes on after the deadline")
     };
@@ -178,7 +178,7 @@ fn the_deadline_does_not_run_while_the_service_gives_no_answer() {
 fn a_fresh_id_may_be_unknown_for_a_while() {
     let unknown = || StatusOutcome::Unknown(failure(FailureCode::UnknownRequest));
     let grace = rules().unknown_grace;
-    assert_eq!(poll_after(grace - Duration::from_millis(1), unknown()).event, None);
+    assert_eq!(poll_after(grace.saturating_sub(secs(1)), unknown()).event, None);
     let verdict = poll_after(grace, unknown());
     assert_eq!(verdict.event, Some(ItemEvent::PollGaveUp(failure(FailureCode::UnknownRequest))));
 }
