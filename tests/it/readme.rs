@@ -20,7 +20,7 @@ use std::{
 use restore_batch::{
     cli::exit::ExitCode,
     config::{KEYS, Key},
-    core::FailureCode,
+    core::{FAILURE_COLUMNS, FailureCode, RESULT_COLUMNS},
 };
 
 /// What is typed in a checkout; the tests have built it already.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Local pictures being staged at once.
-const STAGING: usize = 4;
+pub(super) const STAGING: usize = 4;
 
 /// Ready items that may wait for their download before submitting pauses; at least the
 /// number of requests in flight.

@@ -3,11 +3,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::advance;
 
-use super::*;
+use super::{starts::STAGING, *};
 use crate::{
     core::{FailureCode, ItemEvent, RequestId},
     limit::LaneLimits,
-    run::worker::LOAD,
+    run::{
+        step::{Signal, StepReport},
+        worker::LOAD,
+    },
     testing::samples::{self, PRICE, failure, ready, rules, staged, submitted},
 };
 
