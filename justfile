@@ -46,3 +46,7 @@ bench:
 # Rewrites the README's tables and shown outputs.
 readme:
     UPDATE_README=1 cargo test --all-features --test it readme
+
+# Deterministic simulation with N seeds a scenario, and a crash at every boundary.
+sim N="2000":
+    SIM_SEEDS={{ N }} cargo test --all-features --release --test sim

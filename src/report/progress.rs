@@ -77,6 +77,9 @@ fn notice(event: &RunEvent) -> Option<String> {
             Some(format!("the service answers again after {} s", lasted.as_secs()))
         }
         RunEvent::Halted(cause) => Some(halt_line(cause)),
+        RunEvent::Draining { steps: 0 } => {
+            Some("stopping: nothing is on its way, and the ledger knows the rest".to_owned())
+        }
         RunEvent::Draining { steps } => Some(format!(
             "stopping: waiting for {steps} open steps; press Ctrl-C again to stop waiting"
         )),
