@@ -67,7 +67,11 @@ pub enum AppError {
     #[diagnostic(code(config), help("add --out DIR; the same folder continues the job later"))]
     NoOut,
     /// The job was begun with another service.
-    #[error("this job was begun with {begun}, and this run would use {now}")]
+    #[error(
+        "this job was begun with {}, and this run would use {}",
+        service_words(begun),
+        service_words(now)
+    )]
     #[diagnostic(
         code(config),
         help(
@@ -213,6 +217,10 @@ impl AppError {
             Self::Internal(_) => ExitCode::Internal,
         }
     }
+}
+
+fn service_words(service: &str) -> &str {
+    if service == super::run::LOCAL_SERVICE { "the local engine (--local)" } else { service }
 }
 
 /// An address that cannot be used is the caller's to correct; the rest is this machine.

@@ -169,7 +169,8 @@ fn describe(plan: &Plan, reachable: bool, bad_row: Option<&str>, settings: &Sett
         let first = bad_row.map(|why| format!(", such as {why}")).unwrap_or_default();
         line("bad rows", format!("{}{first}", plan.bad_rows));
     }
-    if plan.local_files > 0 && !reachable {
+    let all_done = plan.earlier_runs.as_ref().is_some_and(|runs| runs.done >= plan.local_files);
+    if plan.local_files > 0 && !reachable && !all_done {
         line(
             "local files",
             format!("{} will fail: use --local or --public-base FOLDER=URL", plan.local_files),
@@ -183,6 +184,10 @@ fn describe(plan: &Plan, reachable: bool, bad_row: Option<&str>, settings: &Sett
                 earlier.done, earlier.in_flight, earlier.failed, earlier.charged_usd
             ),
         );
+    }
+    if plan.to_submit == 0 {
+        line("to submit", "nothing".to_owned());
+        return text;
     }
     line("to submit", plan.to_submit.to_string());
     line("cost", format!("{} USD at {} USD each", plan.cost_usd, settings.price));

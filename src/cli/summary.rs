@@ -10,11 +10,12 @@ use crate::{
     run::Outcome,
 };
 
-/// Returns what a job has come to.
+/// Returns what a job has come to; `retriable` when `retry` could take something up.
 pub(super) fn summarise(
     job: &Job,
     totals: &Totals,
     price: Micros,
+    retriable: bool,
     ending: Ending,
     outcome: Option<(&Outcome, Duration)>,
 ) -> Summary {
@@ -43,13 +44,13 @@ pub(super) fn summarise(
         next: Vec::new(),
         ending,
     };
-    summary.next = next_steps(&summary, &typed_words());
+    summary.next = next_steps(&summary, retriable, &typed_words());
     summary
 }
 
 /// Returns what may be typed next, each with what it does. `typed` are the words of this
 /// run, so that its folder and its service are the same again.
-fn next_steps(summary: &Summary, typed: &[String]) -> Vec<String> {
+fn next_steps(summary: &Summary, retriable: bool, typed: &[String]) -> Vec<String> {
     let words = same_job(typed);
     let mut next = Vec::new();
     if summary.in_flight + summary.waiting > 0 && summary.ending != Ending::Finished {
@@ -57,7 +58,11 @@ fn next_steps(summary: &Summary, typed: &[String]) -> Vec<String> {
     }
     if summary.failed > 0 {
         next.push(format!("less {}    says what failed and why", shell_word(&summary.failures)));
-        next.push(format!("restore-batch retry {words}    tries failed photos again"));
+        next.push(if retriable {
+            format!("restore-batch retry {words}    tries failed photos again")
+        } else {
+            format!("restore-batch {words}    once the bad rows are mended in the manifest")
+        });
     }
     if summary.in_doubt > 0 {
         next.push(format!(

@@ -18,7 +18,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Counts that both forms show.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
-    rows: u64,
+    photos: u64,
+    bad: u64,
     all: bool,
     submitted: u64,
     done: u64,
@@ -29,8 +30,9 @@ struct Counts {
 impl Counts {
     fn observe(&mut self, event: &RunEvent) {
         match event {
-            RunEvent::Imported { rows, complete } => {
-                self.rows = *rows;
+            RunEvent::Imported { photos, bad, complete } => {
+                self.photos = *photos;
+                self.bad = *bad;
                 self.all = *complete;
             }
             RunEvent::Submitted { .. } => self.submitted += 1,
@@ -44,13 +46,13 @@ impl Counts {
     }
 
     fn settled(&self) -> u64 {
-        self.done + self.failed + self.in_doubt
+        self.done + self.failed + self.bad + self.in_doubt
     }
 
     fn describe(&self) -> String {
         let more = if self.all { "" } else { "+" };
-        let mut text = format!("{} of {}{more} done", self.done, self.rows);
-        for (count, name) in [(self.failed, "failed"), (self.in_doubt, "in doubt")] {
+        let mut text = format!("{} of {}{more} done", self.done, self.photos);
+        for (count, name) in [(self.failed + self.bad, "failed"), (self.in_doubt, "in doubt")] {
             if count > 0 {
                 let _ = write!(text, ", {count} {name}");
             }
@@ -144,7 +146,7 @@ impl Reporter for ProgressBar {
             // A terminal that went away must not end the job.
             let _ = self.bars.println(line);
         }
-        self.bar.set_length(self.counts.rows.max(self.counts.settled()));
+        self.bar.set_length(self.counts.photos.max(self.counts.settled()));
         self.bar.set_position(self.counts.settled());
         self.bar.set_message(self.counts.describe());
     }
@@ -206,7 +208,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn notices_are_written_as_lines() {
         let mut lines = ProgressLines::to(Vec::new(), 3);
-        lines.observe(&RunEvent::Imported { rows: 10, complete: true });
+        lines.observe(&RunEvent::Imported { photos: 10, bad: 0, complete: true });
         lines.observe(&RunEvent::GateClosed {
             endpoint: Endpoint::Submit,
             pause: Duration::from_secs(2),

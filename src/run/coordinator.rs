@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     board::{Board, Mode},
-    intake::{IntakeError, IntakeNotice},
+    intake::{Intake, IntakeError, IntakeNotice},
     poller::Poller,
     settings::RunSettings,
     shutdown::{StopLevel, Stops},
@@ -218,9 +218,9 @@ impl Coordinator {
     }
 
     fn heard_from_intake(&mut self, notice: Option<IntakeNotice>) {
-        let (rows, complete) = match notice {
-            Some(IntakeNotice::Rows(rows)) => (rows, false),
-            Some(IntakeNotice::Complete(rows)) => (rows, true),
+        let (Intake { photos, bad, .. }, complete) = match notice {
+            Some(IntakeNotice::Rows(intake)) => (intake, false),
+            Some(IntakeNotice::Complete(intake)) => (intake, true),
             Some(IntakeNotice::Failed(error)) => return self.intake_failed(error),
             None => return self.intake_failed(IntakeError::Stopped),
         };
@@ -228,7 +228,7 @@ impl Coordinator {
             self.intake = None;
         }
         self.board.supply.rows_arrived(complete);
-        self.reporter.observe(&RunEvent::Imported { rows, complete });
+        self.reporter.observe(&RunEvent::Imported { photos, bad, complete });
     }
 
     fn intake_failed(&mut self, error: IntakeError) {
