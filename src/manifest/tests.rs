@@ -533,7 +533,7 @@ fn a_million_rows() {
 #[test]
 fn what_is_in_doubt_in_failures_csv_is_not_sent_by_another_job() {
     let header = "img,code,reason,http_status,request_id,attempts,charged\n";
-    let rows = rows(&format!(
+    let rows = rows(format!(
         "{header}a.jpg,in-doubt,lost,,,1,possibly 0.0031\nb.jpg,rejected,no,400,,1,0.00\n"
     ));
     let failure = rows[0].item.as_ref().unwrap_err();
