@@ -84,6 +84,20 @@ pub enum AppError {
         /// The service of this run.
         now: String,
     },
+    /// The state folder serves another job.
+    #[error("the state folder `{}` belongs to the job in `{}`", state.display(), owner.display())]
+    #[diagnostic(
+        code(config),
+        help("give each job a --state folder of its own; if the job was moved here, delete `{}`", note.display())
+    )]
+    OtherJob {
+        /// The state folder.
+        state: PathBuf,
+        /// The job folder it belongs to.
+        owner: PathBuf,
+        /// The file that says so.
+        note: PathBuf,
+    },
     /// The job folder cannot be used.
     #[error("the job folder `{}` cannot be used: {source}", path.display())]
     #[diagnostic(code(config), help("make it writable, or choose another with --out DIR"))]
@@ -208,6 +222,7 @@ impl AppError {
             | Self::Client(_)
             | Self::NoOut
             | Self::OtherService { .. }
+            | Self::OtherJob { .. }
             | Self::JobFolder { .. }
             | Self::NoJob { .. } => ExitCode::Config,
             Self::NetworkFileSystem { .. } | Self::Lock(_) | Self::Ledger(_) => ExitCode::Ledger,
