@@ -103,7 +103,9 @@ fn submit_success(answer: &Answer) -> SubmitOutcome {
         return doubt("the service's answer cannot be read");
     };
     if let Some(id) = reply.request_id.filter(|id| !id.trim().is_empty()) {
-        if id.len() > LONGEST_ID || id.chars().any(char::is_control) {
+        // In a path, dots alone would name a folder instead of a request.
+        let only_dots = id.chars().all(|c| c == '.');
+        if id.len() > LONGEST_ID || only_dots || id.chars().any(char::is_control) {
             return doubt("the service named the request in a way that cannot be used");
         }
         return SubmitOutcome::Accepted {
@@ -166,9 +168,9 @@ fn status_answer(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
             )
             .with_status(404),
         ),
-        429 | 503 => StatusOutcome::Throttled {
+        status @ (429 | 503) => StatusOutcome::Throttled {
             failure: Failure::new(
-                FailureClass::Throttled,
+                if status == 429 { FailureClass::Throttled } else { FailureClass::Transient },
                 FailureCode::Throttled,
                 words(answer, "asked for a pause"),
             )
@@ -287,12 +289,18 @@ mod tests {
             (answer(202, r#"{"status":"QUEUED"}"#), "in doubt in-doubt"),
             (answer(202, r#"{"request_id":" "}"#), "in doubt in-doubt"),
             (answer(202, r#"{"request_id":"a\nb"}"#), "in doubt in-doubt"),
+            (answer(202, r#"{"request_id":".."}"#), "in doubt in-doubt"),
+            (answer(202, r#"{"request_id":17,"error":{}}"#), "accepted 17"),
             (answer(202, "<html>"), "in doubt in-doubt"),
             (answer(202, ""), "in doubt in-doubt"),
             (answer(204, ""), "in doubt in-doubt"),
             (answer(302, ""), "account model-unavailable"),
             (answer(400, r#"{"error":"Bad","message":"no"}"#), "rejected rejected"),
             (answer(400, model), "account model-unavailable"),
+            (
+                answer(400, r#"{"error":"Model not found","message":{}}"#),
+                "account model-unavailable",
+            ),
             (answer(401, ""), "account key-refused"),
             (answer(402, ""), "account insufficient-balance"),
             (answer(403, ""), "account key-refused"),

@@ -81,7 +81,7 @@ pub enum StatusOutcome {
     Error(Failure),
     /// 404: the service does not know the id, or not yet.
     Unknown(Failure),
-    /// 429 or 503: ask again later.
+    /// 429 (class `Throttled`: slow down) or 503 (class `Transient`: out of order).
     Throttled {
         /// Why.
         failure: Failure,

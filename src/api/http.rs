@@ -34,7 +34,8 @@ pub struct ApiSettings {
     pub base_url: Url,
     /// The API key; `None` for a service that wants none.
     pub key: Option<SecretString>,
-    /// Longest time to connect, name look-up and TLS included.
+    /// Longest time to connect, name look-up and TLS included; at most half of
+    /// `request_timeout` is used.
     pub connect_timeout: Duration,
     /// Longest time for one request and its answer.
     pub request_timeout: Duration,
@@ -75,7 +76,9 @@ impl HttpApi {
         }
         let mut builder = Client::builder()
             .user_agent(concat!("restore-batch/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(settings.connect_timeout)
+            // Never the whole time of a request: when that runs out, the request counts
+            // as sent.
+            .connect_timeout(settings.connect_timeout.min(settings.request_timeout / 2))
             .timeout(settings.request_timeout)
             .pool_idle_timeout(Duration::from_secs(30))
             // The key must not travel along a redirect, and reqwest must not send a
@@ -148,7 +151,12 @@ impl RestoreApi for HttpApi {
 }
 
 fn key_header(key: &SecretString) -> Result<HeaderValue, BuildError> {
-    let mut value = HeaderValue::from_str(key.expose_secret()).map_err(|_| BuildError::Key)?;
+    let key = key.expose_secret();
+    // `HeaderValue` would also carry bytes beyond ASCII, which servers read differently.
+    if !key.is_ascii() {
+        return Err(BuildError::Key);
+    }
+    let mut value = HeaderValue::from_str(key).map_err(|_| BuildError::Key)?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -218,5 +226,4 @@ fn explain(error: &reqwest::Error) -> String {
 }
 
 #[cfg(test)]
-#[path = "http_tests.rs"]
 mod tests;

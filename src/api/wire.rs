@@ -1,9 +1,12 @@
 //! The service's JSON, for both sides: the client reads what the gateway writes.
 //!
 //! Reading is lenient, as the service has been seen to vary: unknown fields are
-//! ignored, status words may be in any case, `media_url` may be one string.
+//! ignored, status words may be in any case, `media_url` may be one string. A field of
+//! an unexpected type counts as absent and never makes the rest unreadable: an
+//! acceptance that cannot be read is a request paid for and lost.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 /// Header that carries the API key.
 pub const KEY_HEADER: &str = "Ocp-Apim-Subscription-Key";
@@ -42,16 +45,16 @@ fn default_version() -> String {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmitReply {
     /// The service's name for the request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// A status word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// Where to ask for the status.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub polling_url: Option<String>,
     /// Why the request was rejected, in a reply that is otherwise a success.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "text_or_json", skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
@@ -59,28 +62,28 @@ pub struct SubmitReply {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusReply {
     /// The service's name for the request.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_empty")]
     pub request_id: String,
     /// A status word; see [`Status::parse`].
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_empty")]
     pub status: String,
     /// The model that processed the request.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub model_id: Option<String>,
     /// Why it failed, if it did.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_json")]
     pub error: Option<String>,
     /// The result, once there is one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "output")]
     pub output: Option<Output>,
     /// RFC 3339.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub created_at: Option<String>,
     /// RFC 3339.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub updated_at: Option<String>,
     /// RFC 3339.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub completed_at: Option<String>,
 }
 
@@ -91,7 +94,7 @@ pub struct Output {
     #[serde(default, deserialize_with = "one_or_many")]
     pub media_url: Vec<String>,
     /// MIME type of the pictures.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub media_type: Option<String>,
 }
 
@@ -99,10 +102,10 @@ pub struct Output {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
     /// Short name, such as `Insufficient Balance`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_empty")]
     pub error: String,
     /// A sentence for people.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_empty")]
     pub message: String,
 }
 
@@ -143,18 +146,40 @@ impl Status {
     }
 }
 
-fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMany {
-        Many(Vec<String>),
-        One(String),
-        Nothing(()),
-    }
-    Ok(match OneOrMany::deserialize(from)? {
-        OneOrMany::Many(urls) => urls,
-        OneOrMany::One(url) => vec![url],
-        OneOrMany::Nothing(()) => Vec::new(),
+/// A string, or a number as its digits; anything else is absent.
+fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(from)? {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    })
+}
+
+fn text_or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(text(from)?.unwrap_or_default())
+}
+
+/// For explanations: anything but a string is shown as it is.
+fn text_or_json<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(from)? {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    })
+}
+
+fn output<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Output>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let string = |value| match value {
+        Value::String(url) => Some(url),
+        _ => None,
+    };
+    Ok(match Value::deserialize(from)? {
+        Value::Array(urls) => urls.into_iter().filter_map(string).collect(),
+        one => string(one).into_iter().collect(),
     })
 }
 
@@ -169,6 +194,8 @@ mod tests {
             (r#"{"media_url":"a"}"#, vec!["a"]),
             (r#"{"media_url":[]}"#, vec![]),
             (r#"{"media_url":null}"#, vec![]),
+            (r#"{"media_url":["a",null,{"url":"b"},"c"]}"#, vec!["a", "c"]),
+            (r#"{"media_url":{"url":"a"}}"#, vec![]),
             (r#"{"later":1}"#, vec![]),
         ] {
             let output: Output = serde_json::from_str(json).unwrap();
@@ -187,6 +214,30 @@ mod tests {
         .unwrap();
         assert_eq!(Status::parse(&reply.status), Some(Status::Completed));
         assert_eq!(reply.output.unwrap().media_url.len(), 1);
+    }
+
+    #[test]
+    fn a_field_of_another_type_does_not_hide_the_rest() {
+        let accepted: SubmitReply = serde_json::from_str(
+            r#"{"request_id":"r1","status":7,"polling_url":{},"error":{"code":1}}"#,
+        )
+        .unwrap();
+        assert_eq!(accepted.request_id.as_deref(), Some("r1"));
+        assert_eq!(accepted.polling_url, None);
+        assert_eq!(accepted.error.as_deref(), Some(r#"{"code":1}"#));
+
+        let failed: StatusReply = serde_json::from_str(
+            r#"{"request_id":null,"status":"FAILED","model_id":[],"error":{"reason":"no face"},
+                "output":"none","created_at":1774951200,"completed_at":{}}"#,
+        )
+        .unwrap();
+        assert_eq!(Status::parse(&failed.status), Some(Status::Failed));
+        assert_eq!(failed.error.as_deref(), Some(r#"{"reason":"no face"}"#));
+        assert_eq!(failed.output, None);
+
+        let refused: ErrorBody =
+            serde_json::from_str(r#"{"error":"Model not found","message":null}"#).unwrap();
+        assert_eq!(refused.error, "Model not found");
     }
 
     #[test]

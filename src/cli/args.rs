@@ -1,6 +1,11 @@
 //! What may be typed.
 
-use std::{ffi::OsString, net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -43,6 +48,7 @@ fn with_command(mut words: Vec<OsString>) -> Vec<OsString> {
         let word = word.to_string_lossy();
         questions.contains(&word.as_ref())
             || Cli::command().find_subcommand(word.as_ref()).is_some()
+            || is_mistyped_command(&word)
     };
     match words.get(1) {
         None => words.push("--help".into()),
@@ -50,6 +56,12 @@ fn with_command(mut words: Vec<OsString>) -> Vec<OsString> {
         Some(_) => {}
     }
     words
+}
+
+/// A plain word that is no file: clap says which command it resembles.
+fn is_mistyped_command(word: &str) -> bool {
+    let plain = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    plain && !Path::new(word).exists()
 }
 
 #[derive(Debug, Subcommand)]
@@ -201,6 +213,8 @@ mod tests {
             ("restore-batch --local a.csv", "restore-batch run --local a.csv"),
             ("restore-batch status a.csv", "restore-batch status a.csv"),
             ("restore-batch -V", "restore-batch -V"),
+            ("restore-batch stat a.csv", "restore-batch stat a.csv"),
+            ("restore-batch - --out x", "restore-batch run - --out x"),
             ("restore-batch", "restore-batch --help"),
         ] {
             let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();

@@ -25,7 +25,12 @@ pub(super) enum Ended {
 pub fn main() -> std::process::ExitCode {
     let cli = Cli::read(std::env::args_os());
     let ended = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(dispatch(cli, MultiProgress::new())),
+        Ok(runtime) => {
+            let ended = runtime.block_on(dispatch(cli, MultiProgress::new()));
+            // A thread that still waits for standard input must not keep us.
+            runtime.shutdown_background();
+            ended
+        }
         Err(error) => Err(AppError::Internal(format!("the runtime cannot start: {error}"))),
     };
     match ended {

@@ -67,7 +67,11 @@ pub enum AppError {
     #[diagnostic(code(config), help("add --out DIR; the same folder continues the job later"))]
     NoOut,
     /// The job was begun with another service.
-    #[error("this job was begun with {begun}, and this run would use {now}")]
+    #[error(
+        "this job was begun with {}, and this run would use {}",
+        service_words(begun),
+        service_words(now)
+    )]
     #[diagnostic(
         code(config),
         help(
@@ -79,6 +83,20 @@ pub enum AppError {
         begun: String,
         /// The service of this run.
         now: String,
+    },
+    /// The state folder serves another job.
+    #[error("the state folder `{}` belongs to the job in `{}`", state.display(), owner.display())]
+    #[diagnostic(
+        code(config),
+        help("give each job a --state folder of its own; if the job was moved here, delete `{}`", note.display())
+    )]
+    OtherJob {
+        /// The state folder.
+        state: PathBuf,
+        /// The job folder it belongs to.
+        owner: PathBuf,
+        /// The file that says so.
+        note: PathBuf,
     },
     /// The job folder cannot be used.
     #[error("the job folder `{}` cannot be used: {source}", path.display())]
@@ -204,6 +222,7 @@ impl AppError {
             | Self::Client(_)
             | Self::NoOut
             | Self::OtherService { .. }
+            | Self::OtherJob { .. }
             | Self::JobFolder { .. }
             | Self::NoJob { .. } => ExitCode::Config,
             Self::NetworkFileSystem { .. } | Self::Lock(_) | Self::Ledger(_) => ExitCode::Ledger,
@@ -213,6 +232,10 @@ impl AppError {
             Self::Internal(_) => ExitCode::Internal,
         }
     }
+}
+
+fn service_words(service: &str) -> &str {
+    if service == super::run::LOCAL_SERVICE { "the local engine (--local)" } else { service }
 }
 
 /// An address that cannot be used is the caller's to correct; the rest is this machine.

@@ -31,7 +31,12 @@ fn help(key: &Key) -> String {
         (default, None) => format!(" [default: {default}]"),
         (default, Some(local)) => format!(" [default: {default}; with --local: {local}]"),
     };
-    format!("{}{default}", key.help)
+    // Beside clap's own help texts, which are sentences.
+    let mut help = key.help.to_owned();
+    if let Some(first) = help.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    help + &default
 }
 
 impl Args for SettingFlags {

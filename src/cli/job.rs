@@ -16,6 +16,9 @@ use crate::{
 /// Folder below the job folder with everything that is not for people.
 const STATE: &str = ".restore-batch";
 
+/// File in a state folder outside the job folder that says whose it is.
+const OWNER: &str = "job";
+
 /// The paths of one job.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
@@ -76,7 +79,31 @@ impl Job {
             return Err(AppError::NetworkFileSystem { path: self.state.clone(), kind });
         }
         let command = format!("restore-batch {}", self.typed);
-        Ok(JobLock::acquire(&self.state, clock.now(), &command)?)
+        let lock = JobLock::acquire(&self.state, clock.now(), &command)?;
+        self.claim_state()?;
+        Ok(lock)
+    }
+
+    /// A state folder of its own place serves one job: two in one ledger would take each
+    /// other's rows away.
+    fn claim_state(&self) -> Result<(), AppError> {
+        if self.state.starts_with(&self.dir) {
+            return Ok(());
+        }
+        let note = self.state.join(OWNER);
+        let here = self.dir.display().to_string();
+        match fs::read_to_string(&note) {
+            Ok(owner) if owner.trim() == here => Ok(()),
+            Ok(owner) => Err(AppError::OtherJob {
+                state: self.state.clone(),
+                owner: owner.trim().into(),
+                note,
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::write(&note, here + "\n").map_err(|source| unusable(&self.state, source))
+            }
+            Err(source) => Err(unusable(&note, source)),
+        }
     }
 
     /// Opens the ledger for writing; the caller holds the lock.
@@ -114,4 +141,35 @@ fn default_name(manifest: &Path) -> PathBuf {
     let mut name = stem.to_owned();
     name.push(".restored");
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RawConfig;
+
+    fn job(folder: &Path, manifest: &str, state: Option<&Path>) -> Job {
+        let flags = state.map(|state| ("state", vec![state.display().to_string()]));
+        let raw = RawConfig::load(false, None, None, [], flags.into_iter().collect()).unwrap();
+        Job::locate(&folder.join(manifest), &Settings::new(&raw).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_job_lies_beside_its_manifest() {
+        let job = job(Path::new("/data"), "photos.csv", None);
+        assert_eq!(job.dir, Path::new("/data/photos.restored"));
+        assert_eq!(job.state, Path::new("/data/photos.restored/.restore-batch"));
+    }
+
+    #[tokio::test]
+    async fn two_jobs_do_not_share_a_state_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let clock = Clock::system();
+        drop(job(folder.path(), "a.csv", Some(&state)).lock(&clock).unwrap());
+        drop(job(folder.path(), "a.csv", Some(&state)).lock(&clock).unwrap());
+        let error = job(folder.path(), "b.csv", Some(&state)).lock(&clock).unwrap_err();
+        assert!(matches!(error, AppError::OtherJob { .. }), "{error}");
+        assert!(error.to_string().contains("a.restored"));
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each command is one file. `args` says what may be typed, `dispatch` hands it to its
 //! command, `context` gathers settings and key, `job` knows where a job's files lie.
-//! Commands return an [`ExitCode`](exit::ExitCode) or an [`AppError`](exit::AppError);
+//! Commands return an [`ExitCode`](exit::ExitCode) or an [`AppError`];
 //! only `render` prints.
 
 mod args;

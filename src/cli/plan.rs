@@ -57,7 +57,8 @@ pub(super) async fn plan(args: PlanArgs) -> Result<ExitCode, AppError> {
     let manifest = Manifest::open(&job.input, options)?;
     let (totals, local_files, bad_row) = count(manifest, &job).await?;
     let earlier = earlier(&job).await?;
-    let plan = estimate(&totals, local_files, earlier, settings);
+    let unreachable = if reachable { 0 } else { local_files };
+    let plan = estimate(&totals, local_files, unreachable, earlier, settings);
     let text = if typed.json {
         serde_json::to_string_pretty(&plan).map(|text| text + "\n").unwrap_or_default()
     } else {
@@ -114,12 +115,13 @@ async fn earlier(job: &Job) -> Result<Option<Earlier>, AppError> {
 fn estimate(
     totals: &Totals,
     local_files: u64,
+    unreachable: u64,
     earlier: Option<Earlier>,
     settings: &Settings,
 ) -> Plan {
     let bad_rows = totals.count(ItemState::Failed);
     let settled = earlier.as_ref().map_or(0, |jobs| jobs.done + jobs.in_flight);
-    let items = totals.all() - bad_rows;
+    let items = totals.all() - bad_rows - unreachable;
     let to_submit = items.saturating_sub(settled);
     let (time, bound_by) = shortest_time(to_submit, settings);
     Plan {
@@ -167,7 +169,8 @@ fn describe(plan: &Plan, reachable: bool, bad_row: Option<&str>, settings: &Sett
         let first = bad_row.map(|why| format!(", such as {why}")).unwrap_or_default();
         line("bad rows", format!("{}{first}", plan.bad_rows));
     }
-    if plan.local_files > 0 && !reachable {
+    let all_done = plan.earlier_runs.as_ref().is_some_and(|runs| runs.done >= plan.local_files);
+    if plan.local_files > 0 && !reachable && !all_done {
         line(
             "local files",
             format!("{} will fail: use --local or --public-base FOLDER=URL", plan.local_files),
@@ -181,6 +184,10 @@ fn describe(plan: &Plan, reachable: bool, bad_row: Option<&str>, settings: &Sett
                 earlier.done, earlier.in_flight, earlier.failed, earlier.charged_usd
             ),
         );
+    }
+    if plan.to_submit == 0 {
+        line("to submit", "nothing".to_owned());
+        return text;
     }
     line("to submit", plan.to_submit.to_string());
     line("cost", format!("{} USD at {} USD each", plan.cost_usd, settings.price));
@@ -222,7 +229,7 @@ mod tests {
         totals.items[ItemState::Failed as usize] = 1;
         let earlier =
             Earlier { done: 3, in_flight: 1, failed: 0, charged_usd: Micros(9_300).to_string() };
-        let plan = estimate(&totals, 0, Some(earlier), &settings());
+        let plan = estimate(&totals, 0, 0, Some(earlier), &settings());
         assert_eq!((plan.to_submit, plan.duplicates, plan.bad_rows), (5, 2, 1));
         assert_eq!(plan.cost_usd, "0.0155");
     }

@@ -29,15 +29,15 @@ use crate::{
     manifest::{Input, Manifest, ReadOptions, fingerprint_file},
     report::{ProgressBar, ProgressLines, Reporters},
     run::{
-        self, IntakePlan, Outcome, Parts, Recorder, RunSettings, Stops, edition_content,
-        recovery::{recover, retry_failed},
+        self, Intake, IntakePlan, Outcome, Parts, Recorder, RunSettings, Stops, edition_content,
+        recovery::{has_retriable, recover, retry_failed},
     },
     stage::{PublicBase, Publisher, SourceStager},
     telemetry,
 };
 
 /// What the ledger calls the service of `--local`.
-const LOCAL_SERVICE: &str = "local";
+pub(super) const LOCAL_SERVICE: &str = "local";
 
 /// Tries before the service counts as unusable at the start.
 const PREFLIGHT_TRIES: u32 = 3;
@@ -85,11 +85,12 @@ pub(super) async fn run(
     let (outcome, took) = result?;
 
     let totals = ledger.totals().await?;
+    let retriable = has_retriable(ledger.as_ref()).await?;
     if let Ok(ledger) = Arc::try_unwrap(ledger) {
         ledger.close().await;
     }
     let told = ending(&outcome);
-    let summary = summarise(&job, &totals, settings.price, told, Some((&outcome, took)));
+    let summary = summarise(&job, &totals, settings.price, retriable, told, Some((&outcome, took)));
     render::result(&if typed.json { json(&summary) } else { summary.to_text() });
     conclude(outcome, &totals)
 }
@@ -193,7 +194,9 @@ impl Session<'_> {
             Budget::new(self.ledger.totals().await?.money.committed(), self.settings.max_spend);
         let (intake, reading) = run::start_intake(self.ledger.clone(), fence, plan);
         let outcome = run::run(parts, rules, owed, budget, intake, stops).await;
-        // The run has dropped its end, so the reader stops; it must not write after us.
+        // A reader that waits for standard input would never notice that the run is over;
+        // the ledger's writer is not stopped by this.
+        reading.abort();
         let _ = reading.await;
         recorder.finish().await?;
         Ok((outcome?, started.elapsed()))
@@ -223,8 +226,10 @@ impl Session<'_> {
                 edition_content(&fingerprint, &defaults) == *content && header.base_dir == base_dir
             });
             if unchanged {
-                let rows = self.ledger.totals().await?.rows;
-                return Ok((IntakePlan::Unchanged { rows }, header));
+                let totals = self.ledger.totals().await?;
+                let failed = totals.count(ItemState::Failed);
+                let intake = Intake { rows: totals.rows, photos: totals.all(), bad: failed };
+                return Ok((IntakePlan::Unchanged { intake }, header));
             }
         }
         let header = EditionHeader {

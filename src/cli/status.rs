@@ -7,9 +7,15 @@ use super::{
     exit::ExitCode,
     job::{Job, manifest_dir},
     render,
+    run::LOCAL_SERVICE,
     summary::summarise,
 };
-use crate::{core::ItemState, ledger::Ledger as _, report::Ending};
+use crate::{
+    core::{ItemState, Micros},
+    ledger::Ledger as _,
+    report::Ending,
+    run::recovery,
+};
 
 /// Shows how far a job is. Works while a run is going on.
 pub(super) async fn status(args: StatusArgs) -> Result<ExitCode, AppError> {
@@ -19,7 +25,10 @@ pub(super) async fn status(args: StatusArgs) -> Result<ExitCode, AppError> {
     let job = Job::locate(&typed.manifest, &context.settings)?;
     let ledger = job.look_at_ledger().await?;
     let totals = ledger.totals().await?;
-    let summary = summarise(&job, &totals, context.settings.price, Ending::Looked, None);
+    let local = ledger.job().await?.service.as_deref() == Some(LOCAL_SERVICE);
+    let price = if local { Micros::ZERO } else { context.settings.price };
+    let retriable = recovery::has_retriable(&ledger).await?;
+    let summary = summarise(&job, &totals, price, retriable, Ending::Looked, None);
     let text = if typed.json {
         serde_json::to_string_pretty(&summary).map(|text| text + "\n").unwrap_or_default()
     } else {

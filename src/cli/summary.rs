@@ -10,11 +10,12 @@ use crate::{
     run::Outcome,
 };
 
-/// Returns what a job has come to.
+/// Returns what a job has come to; `retriable` when `retry` could take something up.
 pub(super) fn summarise(
     job: &Job,
     totals: &Totals,
     price: Micros,
+    retriable: bool,
     ending: Ending,
     outcome: Option<(&Outcome, Duration)>,
 ) -> Summary {
@@ -43,27 +44,49 @@ pub(super) fn summarise(
         next: Vec::new(),
         ending,
     };
-    summary.next = next_steps(job, &summary);
+    summary.next = next_steps(&summary, retriable, &typed_words());
     summary
 }
 
-fn next_steps(job: &Job, summary: &Summary) -> Vec<String> {
-    let manifest = shell_word(&job.typed);
+/// Returns what may be typed next, each with what it does. `typed` are the words of this
+/// run, so that its folder and its service are the same again.
+fn next_steps(summary: &Summary, retriable: bool, typed: &[String]) -> Vec<String> {
+    let words = same_job(typed);
     let mut next = Vec::new();
     if summary.in_flight + summary.waiting > 0 && summary.ending != Ending::Finished {
-        next.push(format!("restore-batch {manifest}    continues; nothing is paid twice"));
+        next.push(format!("restore-batch {words}    continues; nothing is paid twice"));
     }
     if summary.failed > 0 {
         next.push(format!("less {}    says what failed and why", shell_word(&summary.failures)));
-        next.push(format!("restore-batch retry {manifest}    tries failed photos again"));
+        next.push(if retriable {
+            format!("restore-batch retry {words}    tries failed photos again")
+        } else {
+            format!("restore-batch {words}    once the bad rows are mended in the manifest")
+        });
     }
     if summary.in_doubt > 0 {
         next.push(format!(
-            "restore-batch retry --in-doubt {manifest}    sends photos in doubt again; may pay up to {} USD twice",
+            "restore-batch retry --in-doubt {words}    sends photos in doubt again; may pay up to {} USD twice",
             summary.possibly_charged
         ));
     }
     next
+}
+
+/// Returns the typed words without the command and without what was meant for one run,
+/// quoted for a shell.
+fn same_job(typed: &[String]) -> String {
+    let once = ["--json", "--in-doubt", "--service-moved"];
+    let words = match typed.split_first() {
+        Some((first, rest)) if ["run", "status", "retry"].contains(&first.as_str()) => rest,
+        _ => typed,
+    };
+    let kept = words.iter().filter(|word| !once.contains(&word.as_str()));
+    kept.map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
+}
+
+fn typed_words() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// Quotes a word for a POSIX shell if it needs it.
@@ -106,6 +129,18 @@ fn halted(cause: &HaltCause) -> Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_command_is_about_the_same_job() {
+        for (typed, expected) in [
+            ("photos.csv --json", "photos.csv"),
+            ("run --local photos.csv", "--local photos.csv"),
+            ("retry --in-doubt photos.csv --out x", "photos.csv --out x"),
+        ] {
+            let typed: Vec<String> = typed.split(' ').map(str::to_owned).collect();
+            assert_eq!(same_job(&typed), expected);
+        }
+    }
 
     #[test]
     fn words_are_quoted_for_the_shell_when_needed() {

@@ -174,7 +174,7 @@ impl Field<'_> {
         self.one("a time such as `5s`, `2m 30s` or `1h`, at most a year", |text| {
             let time: SignedDuration = parse(text)?;
             let time = Duration::try_from(time).ok()?;
-            (time > Duration::ZERO && time <= Duration::from_secs(366 * 86_400)).then_some(time)
+            (time > Duration::ZERO && time <= Duration::from_hours(366 * 24)).then_some(time)
         })
     }
 

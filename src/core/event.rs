@@ -53,10 +53,12 @@ pub enum HaltCause {
 /// Something a person watching the run may want to know.
 #[derive(Debug, Clone)]
 pub enum RunEvent {
-    /// This many manifest rows have reached the ledger.
+    /// Manifest rows have reached the ledger.
     Imported {
-        /// Rows so far.
-        rows: u64,
+        /// Different photos among the rows so far.
+        photos: u64,
+        /// Rows so far that name none, and have failed with that.
+        bad: u64,
         /// True when the manifest was read to its end.
         complete: bool,
     },
@@ -107,6 +109,11 @@ pub enum RunEvent {
     /// Someone asked the run to stop; this many requests are still on the wire.
     Draining {
         /// Steps that are being waited for.
+        steps: usize,
+    },
+    /// Someone asked the run not to wait any more.
+    Abandoning {
+        /// Steps that are given up; a submit among them is in doubt.
         steps: usize,
     },
 }

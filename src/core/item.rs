@@ -72,6 +72,19 @@ pub struct Artifact {
     pub blake3: ContentHash,
 }
 
+/// What a manifest row says of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Photo {
+    /// The source as the manifest has it.
+    pub source: String,
+    /// Upscale factor, 1 to 4.
+    pub scale: u8,
+    /// Model version.
+    pub version: String,
+    /// Artifact path without extension.
+    pub stem: String,
+}
+
 /// One image, one identity, with its durable facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
@@ -120,6 +133,34 @@ pub struct Item {
 }
 
 impl Item {
+    /// Returns an item that nothing has happened to yet.
+    #[must_use]
+    pub fn new(id: ItemId, edition: Edition, photo: Photo, state: ItemState) -> Self {
+        Self {
+            id,
+            edition,
+            source: photo.source,
+            scale: photo.scale,
+            version: photo.version,
+            stem: photo.stem,
+            state,
+            staged_url: None,
+            tries: 0,
+            service_errors: 0,
+            refreshes: 0,
+            not_before: None,
+            request: None,
+            media: Vec::new(),
+            submitted_at: None,
+            settled_at: None,
+            attempt: None,
+            charged: Micros::ZERO,
+            possibly_charged: Micros::ZERO,
+            failure: None,
+            artifacts: Vec::new(),
+        }
+    }
+
     /// Returns how often the item has been submitted.
     #[must_use]
     pub fn attempts(&self) -> u32 {
@@ -150,7 +191,10 @@ impl Item {
         self.state = next;
         if moved {
             self.tries = 0;
-            self.not_before = None;
+            // A new address for the source does not shorten the wait after an ERROR.
+            if !matches!(event, ItemEvent::Staged { .. } | ItemEvent::StageExpired) {
+                self.not_before = None;
+            }
             self.settled_at = next.is_settled().then_some(now);
         }
         self.remember(event, now);
@@ -161,7 +205,9 @@ impl Item {
         match event {
             ItemEvent::Staged { url } => self.staged_url = url,
             ItemEvent::StageExpired => self.staged_url = None,
-            ItemEvent::SourceRejected(failure) => self.failure = Some(failure),
+            ItemEvent::SourceRejected(failure) | ItemEvent::FetchGaveUp(failure) => {
+                self.failure = Some(failure);
+            }
             ItemEvent::Skipped { artifacts } => self.artifacts = artifacts,
             ItemEvent::SubmitIntent { price } => self.open_attempt(price, now),
             ItemEvent::Accepted { request_id, polling_url } => {
@@ -171,11 +217,9 @@ impl Item {
                 self.book(Booking::Reserved);
                 self.name_request(request_id, None);
             }
-            ItemEvent::NotAccepted { failure } => {
-                self.book(Booking::Free);
-                self.failure = Some(failure);
-            }
-            ItemEvent::Rejected(failure) | ItemEvent::ServiceErrorAgain(failure) => {
+            ItemEvent::NotAccepted { failure }
+            | ItemEvent::Rejected(failure)
+            | ItemEvent::ServiceErrorAgain(failure) => {
                 self.book(Booking::Free);
                 self.failure = Some(failure);
             }
@@ -226,7 +270,6 @@ impl Item {
                 self.book(Booking::Free);
                 self.start_over();
             }
-            ItemEvent::FetchGaveUp(failure) => self.failure = Some(failure),
             ItemEvent::Published { artifacts } => {
                 self.artifacts = artifacts;
                 self.failure = None;
@@ -306,29 +349,13 @@ mod tests {
     use crate::core::FailureClass;
 
     fn staged() -> Item {
-        Item {
-            id: ItemId(1),
-            edition: Edition(1),
+        let photo = Photo {
             source: "https://example.org/a.jpg".into(),
             scale: 2,
             version: "v1.4".into(),
             stem: "a".into(),
-            state: ItemState::Staged,
-            staged_url: None,
-            tries: 0,
-            service_errors: 0,
-            refreshes: 0,
-            not_before: None,
-            request: None,
-            media: Vec::new(),
-            submitted_at: None,
-            settled_at: None,
-            attempt: None,
-            charged: Micros::ZERO,
-            possibly_charged: Micros::ZERO,
-            failure: None,
-            artifacts: Vec::new(),
-        }
+        };
+        Item::new(ItemId(1), Edition(1), photo, ItemState::Staged)
     }
 
     fn failure(code: FailureCode) -> Failure {
@@ -412,6 +439,17 @@ mod tests {
         assert_eq!(again.state, ItemState::Submitted);
         assert_eq!(again.request.unwrap().id, RequestId("r".into()));
         assert_eq!(again.charged, Micros(3100));
+    }
+
+    #[test]
+    fn staging_anew_keeps_the_wait_after_an_error() {
+        let not_before: Timestamp = "1970-01-01T00:05:00Z".parse().unwrap();
+        let error =
+            ItemEvent::ServiceError { failure: failure(FailureCode::ServiceError), not_before };
+        let anew = ItemEvent::Staged { url: Some("https://example.org/new".into()) };
+        let item = after(vec![intent(), accepted(), error, ItemEvent::StageExpired, anew]);
+        assert_eq!(item.not_before, Some(not_before));
+        assert_eq!(item.apply(intent(), Timestamp::UNIX_EPOCH).unwrap().not_before, None);
     }
 
     #[test]

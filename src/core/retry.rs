@@ -78,7 +78,7 @@ mod tests {
         RetryPolicy {
             tries: 5,
             first_delay: Duration::from_secs(1),
-            max_delay: Duration::from_secs(60),
+            max_delay: Duration::from_mins(1),
         }
     }
 

@@ -6,7 +6,7 @@ use jiff::{Timestamp, fmt::rfc2822};
 
 /// The longest pause that is taken seriously; a service that asks for more is asked
 /// again after this long.
-pub const LONGEST: Duration = Duration::from_secs(3600);
+pub const LONGEST: Duration = Duration::from_hours(1);
 
 /// Reads a `Retry-After` value: seconds, or an HTTP date.
 ///

@@ -92,6 +92,7 @@ impl ItemState {
     /// # Errors
     ///
     /// [`IllegalTransition`] when the event cannot happen in this state.
+    #[expect(clippy::match_same_arms, reason = "a table: one line per pair, in flow order")]
     pub fn after(self, event: EventKind) -> Result<Self, IllegalTransition> {
         use EventKind as E;
         match (self, event) {
@@ -324,6 +325,8 @@ pub struct IllegalTransition {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     /// All pairs, so that the fall-through arm of the table hides nothing.
@@ -334,7 +337,7 @@ mod tests {
             for event in EventKind::ALL {
                 let next = state.after(event).map_or("-".to_owned(), |next| next.to_string());
                 if next != "-" {
-                    table.push_str(&format!("{state:<10} + {event:<17?} = {next}\n"));
+                    let _ = writeln!(table, "{state:<10} + {event:<17?} = {next}");
                 }
             }
         }

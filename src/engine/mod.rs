@@ -1,7 +1,7 @@
 //! Restores one picture on this machine.
 //!
 //! This is what the self-hosted [`gateway`](crate::gateway) puts behind the service's
-//! API: [`decode`] turns bytes into a [`Picture`], an [`Engine`] restores it, and
+//! API: [`decode()`] turns bytes into a [`Picture`], an [`Engine`] restores it, and
 //! [`encode_png`] turns the result into bytes again.
 //!
 //! - [`LocalEngine`] (`local`) measures the noise, removes it when there is any, and

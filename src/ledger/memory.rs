@@ -16,7 +16,9 @@ use super::{
         EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
     },
 };
-use crate::core::{Booking, Edition, Fence, Item, ItemEvent, ItemId, ItemKey, ItemState, Micros};
+use crate::core::{
+    Booking, Edition, Fence, Item, ItemEvent, ItemId, ItemKey, ItemState, Micros, Photo,
+};
 
 /// A ledger in memory. Clones share one store, so that a simulation can drop
 /// everything else, as a crash does, and go on with the clone.
@@ -170,29 +172,15 @@ impl Store {
 }
 
 fn new_item(planned: PlannedItem, edition: Edition) -> Kept {
-    let item = Item {
-        id: planned.id,
-        edition,
-        source: planned.facts.source,
-        scale: planned.facts.scale,
-        version: planned.facts.version,
-        stem: planned.facts.stem,
-        state: planned.state,
-        staged_url: None,
-        tries: 0,
-        service_errors: 0,
-        refreshes: 0,
-        not_before: None,
-        request: None,
-        media: Vec::new(),
-        submitted_at: None,
-        settled_at: None,
-        attempt: None,
-        charged: Micros::ZERO,
-        possibly_charged: Micros::ZERO,
-        failure: planned.failure,
-        artifacts: Vec::new(),
+    let facts = planned.facts;
+    let photo = Photo {
+        source: facts.source,
+        scale: facts.scale,
+        version: facts.version,
+        stem: facts.stem,
     };
+    let mut item = Item::new(planned.id, edition, photo, planned.state);
+    item.failure = planned.failure;
     Kept { item, settlement: planned.settlement }
 }
 

@@ -201,7 +201,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_shorter_pause_does_not_open_a_gate_early() {
         let mut pacer = pacer(10.0, 1);
-        pacer.throttled(Endpoint::Submit, Some(Duration::from_secs(60)));
+        pacer.throttled(Endpoint::Submit, Some(Duration::from_mins(1)));
         pacer.throttled(Endpoint::Submit, Some(Duration::from_secs(1)));
         tokio::time::advance(Duration::from_secs(59)).await;
         assert!(matches!(pacer.try_start(Endpoint::Submit), Grant::NotBefore(_)));

@@ -84,7 +84,7 @@ mod tests {
         tokio::time::advance(INCREASE_STEP).await;
         rate.recover(Instant::now());
         assert!((rate.per_second() - 7.0).abs() < 1e-9);
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         rate.recover(Instant::now());
         assert!((rate.per_second() - 20.0).abs() < 1e-9);
         assert!(rate.recover(Instant::now()).is_none());

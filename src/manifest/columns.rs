@@ -1,30 +1,10 @@
 //! Which column means what.
 
 use super::error::ManifestError;
+use crate::core::{FAILURE_COLUMNS, RESULT_COLUMNS};
 
 /// Names of the column of sources, the preferred first.
 pub(super) const SOURCE_NAMES: [&str; 5] = ["img", "image", "url", "path", "source"];
-
-/// What failures.csv has after the manifest's columns.
-const FAILURE_COLUMNS: [&str; 6] =
-    ["code", "reason", "http_status", "request_id", "attempts", "charged"];
-
-/// What results.csv has after the manifest's columns.
-const RESULT_COLUMNS: [&str; 13] = [
-    "status",
-    "output",
-    "media_url",
-    "request_id",
-    "attempts",
-    "submitted_at",
-    "completed_at",
-    "seconds",
-    "width",
-    "height",
-    "bytes",
-    "blake3",
-    "cost_usd",
-];
 
 /// The columns of a manifest.
 #[derive(Debug)]

@@ -74,6 +74,7 @@ pub(super) struct RowReader {
 impl RowReader {
     pub(super) fn read(&self, raw: RawRow) -> Row {
         let RawRow { line, mut cells, complaint } = raw;
+        let complaint = complaint.or_else(|| self.paid_for_elsewhere(&cells));
         cells.truncate(self.columns.names.len());
         if self.columns.written_by_us {
             restore_cells(&mut cells);
@@ -92,6 +93,19 @@ impl RowReader {
                 Row { line, cells, item: Err(self.failure(line, &complaint)), key }
             }
         }
+    }
+
+    /// A failures.csv that is used as a manifest begins a job with books of its own,
+    /// in which a request that is in doubt would be sent, and perhaps paid for, again.
+    fn paid_for_elsewhere(&self, cells: &[String]) -> Option<Complaint> {
+        let code = cells.get(self.columns.names.len())?;
+        let doubtful = self.columns.written_by_us && code == FailureCode::InDoubt.as_str();
+        doubtful.then(|| Complaint {
+            column: None,
+            message: "is in doubt in the job it comes from, and may be paid for; \
+                      there, `retry --in-doubt` sends it again"
+                .to_owned(),
+        })
     }
 
     fn item(&self, cells: &[String]) -> Result<RowItem, Complaint> {

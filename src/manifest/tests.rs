@@ -528,3 +528,15 @@ fn a_million_rows() {
     let manifest = Manifest::from_reader("m.csv", None, Box::new(input), options()).unwrap();
     assert_eq!(manifest.filter(|row| row.as_ref().unwrap().item.is_ok()).count(), 1_000_000);
 }
+
+/// Its own job knows that it may be paid for; a new job would not.
+#[test]
+fn what_is_in_doubt_in_failures_csv_is_not_sent_by_another_job() {
+    let header = "img,code,reason,http_status,request_id,attempts,charged\n";
+    let rows = rows(format!(
+        "{header}a.jpg,in-doubt,lost,,,1,possibly 0.0031\nb.jpg,rejected,no,400,,1,0.00\n"
+    ));
+    let failure = rows[0].item.as_ref().unwrap_err();
+    assert!(failure.message.contains("retry --in-doubt"), "{failure}");
+    assert!(rows[1].item.is_ok());
+}

@@ -6,11 +6,6 @@ use std::path::{Component, Path, PathBuf};
 use super::table::SheetRow;
 use crate::core::Micros;
 
-/// Our columns, after the manifest's own. The manifest reader knows them and drops
-/// them, so that a manifest made of failures does not grow.
-pub const FAILURE_COLUMNS: [&str; 6] =
-    ["code", "reason", "http_status", "request_id", "attempts", "charged"];
-
 /// Returns our cells of one row.
 pub(super) fn cells(row: &SheetRow<'_>) -> Vec<String> {
     let item = row.item;

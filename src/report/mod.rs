@@ -12,9 +12,7 @@ mod results_csv;
 mod summary;
 mod table;
 
-pub use failures_csv::FAILURE_COLUMNS;
 pub use progress::{ProgressBar, ProgressLines};
 pub use reporter::{Reporter, Reporters};
-pub use results_csv::RESULT_COLUMNS;
 pub use summary::{Ending, Summary};
 pub use table::{Sheet, SheetKind, SheetRow};

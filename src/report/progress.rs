@@ -1,6 +1,7 @@
 //! Progress for whoever watches: a bar on a terminal, plain lines elsewhere.
 
 use std::{
+    fmt::Write as _,
     io::{self, Write},
     time::Duration,
 };
@@ -17,7 +18,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Counts that both forms show.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
-    rows: u64,
+    photos: u64,
+    bad: u64,
     all: bool,
     submitted: u64,
     done: u64,
@@ -28,8 +30,9 @@ struct Counts {
 impl Counts {
     fn observe(&mut self, event: &RunEvent) {
         match event {
-            RunEvent::Imported { rows, complete } => {
-                self.rows = *rows;
+            RunEvent::Imported { photos, bad, complete } => {
+                self.photos = *photos;
+                self.bad = *bad;
                 self.all = *complete;
             }
             RunEvent::Submitted { .. } => self.submitted += 1,
@@ -43,18 +46,18 @@ impl Counts {
     }
 
     fn settled(&self) -> u64 {
-        self.done + self.failed + self.in_doubt
+        self.done + self.failed + self.bad + self.in_doubt
     }
 
     fn describe(&self) -> String {
         let more = if self.all { "" } else { "+" };
-        let mut text = format!("{} of {}{more} done", self.done, self.rows);
-        for (count, name) in [(self.failed, "failed"), (self.in_doubt, "in doubt")] {
+        let mut text = format!("{} of {}{more} done", self.done, self.photos);
+        for (count, name) in [(self.failed + self.bad, "failed"), (self.in_doubt, "in doubt")] {
             if count > 0 {
-                text.push_str(&format!(", {count} {name}"));
+                let _ = write!(text, ", {count} {name}");
             }
         }
-        text.push_str(&format!(", {} submitted in this run", self.submitted));
+        let _ = write!(text, ", {} submitted in this run", self.submitted);
         text
     }
 }
@@ -76,8 +79,15 @@ fn notice(event: &RunEvent) -> Option<String> {
             Some(format!("the service answers again after {} s", lasted.as_secs()))
         }
         RunEvent::Halted(cause) => Some(halt_line(cause)),
+        RunEvent::Draining { steps: 0 } => {
+            Some("stopping: nothing is on its way, and the ledger knows the rest".to_owned())
+        }
         RunEvent::Draining { steps } => Some(format!(
             "stopping: waiting for {steps} open steps; press Ctrl-C again to stop waiting"
+        )),
+        RunEvent::Abandoning { steps } => Some(format!(
+            "stopping now: {steps} open steps are given up, and a submit among them will be in \
+             doubt; press Ctrl-C again to end at once"
         )),
         _ => None,
     }
@@ -87,7 +97,12 @@ fn failure_line(item: &Item) -> Option<String> {
     let failure = item.failure.as_ref()?;
     let word = if item.state == ItemState::InDoubt { "in doubt" } else { "failed" };
     let told = matches!(item.state, ItemState::Failed | ItemState::InDoubt);
-    told.then(|| format!("{word}: {}: {}", without_query(&item.source), failure))
+    // A bad row has no source; its message names the line.
+    let source = match without_query(&item.source) {
+        "" => String::new(),
+        source => format!("{source}: "),
+    };
+    told.then(|| format!("{word}: {source}{failure}"))
 }
 
 /// A signed address is a key itself: what follows its path is not told.
@@ -140,7 +155,7 @@ impl Reporter for ProgressBar {
             // A terminal that went away must not end the job.
             let _ = self.bars.println(line);
         }
-        self.bar.set_length(self.counts.rows.max(self.counts.settled()));
+        self.bar.set_length(self.counts.photos.max(self.counts.settled()));
         self.bar.set_position(self.counts.settled());
         self.bar.set_message(self.counts.describe());
     }
@@ -213,7 +228,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn notices_are_written_as_lines() {
         let mut lines = ProgressLines::to(Vec::new(), 3);
-        lines.observe(&RunEvent::Imported { rows: 10, complete: true });
+        lines.observe(&RunEvent::Imported { photos: 10, bad: 0, complete: true });
         lines.observe(&RunEvent::GateClosed {
             endpoint: Endpoint::Submit,
             pause: Duration::from_secs(2),

@@ -5,23 +5,6 @@ use jiff::Timestamp;
 use super::table::SheetRow;
 use crate::core::Micros;
 
-/// Our columns, after the manifest's own.
-pub const RESULT_COLUMNS: [&str; 13] = [
-    "status",
-    "output",
-    "media_url",
-    "request_id",
-    "attempts",
-    "submitted_at",
-    "completed_at",
-    "seconds",
-    "width",
-    "height",
-    "bytes",
-    "blake3",
-    "cost_usd",
-];
-
 /// Between several artifacts of one item; no artifact path can contain it.
 const SEPARATOR: &str = " | ";
 

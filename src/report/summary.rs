@@ -108,8 +108,14 @@ impl Summary {
     fn write_counts(&self, text: &mut String) {
         let duplicates = self.rows.saturating_sub(self.items);
         let _ = match duplicates {
-            0 => writeln!(text, "{} photos", self.rows),
-            more => writeln!(text, "{} rows, {} photos ({more} duplicates)", self.rows, self.items),
+            0 => writeln!(text, "{}", counted(self.rows, "photo")),
+            more => writeln!(
+                text,
+                "{}, {} ({})",
+                counted(self.rows, "row"),
+                counted(self.items, "photo"),
+                counted(more, "duplicate")
+            ),
         };
         for (count, name) in [
             (Some(self.done), "done"),
@@ -138,6 +144,11 @@ impl Summary {
         }
         text.push('\n');
     }
+}
+
+/// Writes `1 photo`, `2 photos`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

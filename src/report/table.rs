@@ -9,11 +9,8 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{
-    failures_csv::{self, FAILURE_COLUMNS},
-    results_csv::{self, RESULT_COLUMNS},
-};
-use crate::core::{Item, escape_formula, unescape_formula};
+use super::{failures_csv, results_csv};
+use crate::core::{FAILURE_COLUMNS, Item, RESULT_COLUMNS, escape_formula, unescape_formula};
 
 /// One manifest row with its item.
 #[derive(Debug, Clone, Copy)]
@@ -151,7 +148,7 @@ impl Sheet {
     pub fn append<'a>(&mut self, rows: impl IntoIterator<Item = SheetRow<'a>>) -> io::Result<()> {
         let mut lines = csv::Writer::from_writer(Vec::new());
         for row in rows {
-            lines.write_record(&self.record(&row))?;
+            lines.write_record(self.record(&row))?;
         }
         let lines = lines.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
         if lines.is_empty() {

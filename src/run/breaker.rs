@@ -6,6 +6,9 @@
 //! asks until an answer comes; then one single submit goes first, and only when that
 //! one is answered do the others follow. Each time the single submit fails, the wait
 //! doubles, so that an outage of any length leaves a handful of items in doubt.
+//!
+//! Polls are watched apart from submits: a service that refuses submits may well tell
+//! the status of what it has accepted, and the other way round.
 
 use std::time::Duration;
 
@@ -20,7 +23,10 @@ const DOUBTS: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 /// Longest wait between two probes.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
+
+/// Polls that fail for this long are worth telling people; less is a hiccup.
+const POLL_HICCUP: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -40,15 +46,30 @@ pub(super) struct Breaker {
     state: State,
     doubts: u32,
     level: u32,
-    /// Since when no submit was answered, and the last failure.
-    submits_fail: Option<(Instant, Failure)>,
-    /// Since when no poll was answered, and the last failure.
-    polls_fail: Option<(Instant, Failure)>,
+    submits: Option<Outage>,
+    polls: Option<Outage>,
+}
+
+/// No sane answer for a while.
+#[derive(Debug)]
+struct Outage {
+    since: Instant,
+    /// From when patience counts: later than `since` when nobody waited in between.
+    waiting_since: Instant,
+    last: Failure,
+    /// People were told of it.
+    told: bool,
+}
+
+impl Outage {
+    fn new(last: Failure, now: Instant) -> Self {
+        Self { since: now, waiting_since: now, last, told: false }
+    }
 }
 
 impl Breaker {
     pub(super) fn new() -> Self {
-        Self { state: State::Closed, doubts: 0, level: 0, submits_fail: None, polls_fail: None }
+        Self { state: State::Closed, doubts: 0, level: 0, submits: None, polls: None }
     }
 
     /// Returns true when a submit may leave while `on_wire` others are unanswered.
@@ -91,7 +112,7 @@ impl Breaker {
         }
         self.state = State::Closed;
         self.level = 0;
-        self.submits_fail.take().map(|(since, _)| now.duration_since(since))
+        self.submits.take().map(|outage| now.duration_since(outage.since))
     }
 
     /// A submit was left in doubt. Returns true when this stops submitting.
@@ -118,32 +139,57 @@ impl Breaker {
         trips
     }
 
-    /// A poll was answered, or could not be: an outage is one even when nothing is
-    /// left to submit.
-    pub(super) fn polled(&mut self, answered: Result<(), Failure>, now: Instant) {
-        match answered {
-            Ok(()) => self.polls_fail = None,
-            Err(failure) => {
-                let since = self.polls_fail.as_ref().map_or(now, |(since, _)| *since);
-                self.polls_fail = Some((since, failure));
-            }
+    /// A poll was answered. Returns how long an outage lasted that people know of.
+    pub(super) fn poll_answered(&mut self, now: Instant) -> Option<Duration> {
+        let outage = self.polls.take().filter(|outage| outage.told)?;
+        Some(now.duration_since(outage.since))
+    }
+
+    /// A poll was not answered. Returns true when people should be told of an outage
+    /// that they do not know of from submits.
+    pub(super) fn poll_failed(&mut self, failure: Failure, now: Instant) -> bool {
+        let polls = self.polls.get_or_insert_with(|| Outage::new(failure.clone(), now));
+        polls.last = failure;
+        let lasts = now.duration_since(polls.since) >= POLL_HICCUP;
+        let tell = lasts && !polls.told && self.state == State::Closed;
+        polls.told |= tell;
+        tell
+    }
+
+    /// Returns true while polls are not answered.
+    pub(super) fn polls_fail(&self) -> bool {
+        self.polls.is_some()
+    }
+
+    /// Nothing waits to be submitted: what lasts now costs nobody time, and the
+    /// patience with submits begins anew.
+    pub(super) fn no_submit_waits(&mut self, now: Instant) {
+        if let Some(submits) = &mut self.submits {
+            submits.waiting_since = now;
         }
     }
 
-    /// Returns since when the service has given no sane answer, and the last failure.
-    /// Submits count only while some are `wanted`.
-    pub(super) fn outage(&self, wanted: bool) -> Option<(Instant, &Failure)> {
-        let submits = self.submits_fail.as_ref().filter(|_| wanted);
-        let both = [submits, self.polls_fail.as_ref()].into_iter().flatten();
-        both.min_by_key(|(since, _)| *since).map(|(since, failure)| (*since, failure))
+    /// Returns how long someone has waited for a sane answer, and the last failure.
+    pub(super) fn outage(&self, now: Instant) -> Option<(Duration, &Failure)> {
+        let longest = self.outages().min_by_key(|outage| outage.waiting_since)?;
+        Some((now.duration_since(longest.waiting_since), &longest.last))
+    }
+
+    /// Returns when an outage will have lasted for `limit`.
+    pub(super) fn patience_ends(&self, limit: Duration) -> Option<Instant> {
+        self.outages().map(|outage| outage.waiting_since + limit).min()
+    }
+
+    fn outages(&self) -> impl Iterator<Item = &Outage> {
+        [&self.submits, &self.polls].into_iter().flatten()
     }
 
     fn open(&mut self, failure: Failure, pause: Option<Duration>, now: Instant) {
         let wait = FIRST_WAIT.saturating_mul(1 << self.level.min(16)).min(LONGEST_WAIT);
         self.level += 1;
         self.state = State::Open { probe_at: now + wait.max(pause.unwrap_or_default()) };
-        let since = self.submits_fail.as_ref().map_or(now, |(since, _)| *since);
-        self.submits_fail = Some((since, failure));
+        let submits = self.submits.get_or_insert_with(|| Outage::new(failure.clone(), now));
+        submits.last = failure;
     }
 }
 
@@ -209,22 +255,10 @@ mod tests {
     async fn an_old_answer_does_not_end_an_outage() {
         let now = Instant::now();
         let mut breaker = Breaker::new();
-        assert!(breaker.down(failure(), Some(Duration::from_secs(60)), now));
-        assert_eq!(breaker.probe_at(), Some(now + Duration::from_secs(60)));
+        assert!(breaker.down(failure(), Some(Duration::from_mins(1)), now));
+        assert_eq!(breaker.probe_at(), Some(now + Duration::from_mins(1)));
         assert_eq!(breaker.sane(now), None);
         assert!(!breaker.allows_submit(0));
-        assert_eq!(breaker.outage(true).unwrap().0, now);
-        assert!(breaker.outage(false).is_none(), "nothing to submit, nothing missed");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn answered_polls_end_an_outage_of_polls_whatever_submits_do() {
-        let now = Instant::now();
-        let mut breaker = Breaker::new();
-        breaker.doubtful(failure(), now);
-        breaker.polled(Err(failure()), now);
-        assert_eq!(breaker.outage(false).unwrap().0, now);
-        breaker.polled(Ok(()), now);
-        assert!(breaker.outage(true).is_none());
+        assert_eq!(breaker.outage(now + Duration::from_secs(7)).unwrap().0.as_secs(), 7);
     }
 }

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     board::{Board, Mode},
-    intake::{IntakeError, IntakeNotice},
+    intake::{Intake, IntakeError, IntakeNotice},
     poller::Poller,
     settings::RunSettings,
     shutdown::{StopLevel, Stops},
@@ -74,6 +74,8 @@ enum Event {
     Intake(Option<IntakeNotice>),
     Due(ItemId),
     Wake,
+    /// Nothing can ever happen again.
+    Stuck,
 }
 
 /// Moves items until nothing is left, the job halts, or someone stops it.
@@ -157,8 +159,7 @@ impl Coordinator {
             notice = next_notice(intake), if intake.is_some() => Event::Intake(notice),
             Some(item) = poller.due(), if waits => Event::Due(item),
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Event::Wake,
-            // Nothing can ever happen again: a bug, and better an end than a hang.
-            else => Event::Stop(StopLevel::Stop, 0),
+            else => Event::Stuck,
         }
     }
 
@@ -176,6 +177,12 @@ impl Coordinator {
             Event::Intake(notice) => self.heard_from_intake(notice),
             Event::Due(item) => self.board.due(item),
             Event::Wake => {}
+            // A bug, and better an end than a hang.
+            Event::Stuck => {
+                tracing::error!("the run waits for nothing");
+                self.outcome.panics += 1;
+                return Ok(true);
+            }
         }
         Ok(self.drain_ends.is_some_and(|ends| ends <= Instant::now()))
     }
@@ -183,7 +190,7 @@ impl Coordinator {
     fn stop(&mut self, level: StopLevel, signal: i32) -> bool {
         self.outcome.interrupted.get_or_insert(signal);
         if level == StopLevel::Stop {
-            tracing::warn!(steps = self.board.steps(), "stopping without waiting for replies");
+            self.reporter.observe(&RunEvent::Abandoning { steps: self.board.steps() });
             return true;
         }
         self.intake = None;
@@ -211,9 +218,9 @@ impl Coordinator {
     }
 
     fn heard_from_intake(&mut self, notice: Option<IntakeNotice>) {
-        let (rows, complete) = match notice {
-            Some(IntakeNotice::Rows(rows)) => (rows, false),
-            Some(IntakeNotice::Complete(rows)) => (rows, true),
+        let (Intake { photos, bad, .. }, complete) = match notice {
+            Some(IntakeNotice::Rows(intake)) => (intake, false),
+            Some(IntakeNotice::Complete(intake)) => (intake, true),
             Some(IntakeNotice::Failed(error)) => return self.intake_failed(error),
             None => return self.intake_failed(IntakeError::Stopped),
         };
@@ -221,7 +228,7 @@ impl Coordinator {
             self.intake = None;
         }
         self.board.supply.rows_arrived(complete);
-        self.reporter.observe(&RunEvent::Imported { rows, complete });
+        self.reporter.observe(&RunEvent::Imported { photos, bad, complete });
     }
 
     fn intake_failed(&mut self, error: IntakeError) {

@@ -20,12 +20,23 @@ const READ_AHEAD: usize = 4;
 /// What the intake tells the coordinator.
 #[derive(Debug)]
 pub enum IntakeNotice {
-    /// This many rows are in the ledger.
-    Rows(u64),
-    /// All rows are in the ledger, this many.
-    Complete(u64),
+    /// These rows are in the ledger.
+    Rows(Intake),
+    /// All rows are in the ledger, these.
+    Complete(Intake),
     /// No further rows will come.
     Failed(IntakeError),
+}
+
+/// How much of a manifest is in the ledger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Intake {
+    /// Rows.
+    pub rows: u64,
+    /// Different photos among them.
+    pub photos: u64,
+    /// Rows that name none.
+    pub bad: u64,
 }
 
 /// A manifest could not be read into the ledger to its end.
@@ -47,8 +58,8 @@ pub enum IntakeError {
 pub enum IntakePlan {
     /// The ledger has these rows already, from a manifest that has not changed.
     Unchanged {
-        /// Rows in the ledger.
-        rows: u64,
+        /// What is in the ledger.
+        intake: Intake,
     },
     /// The manifest is new or was edited.
     Read {
@@ -78,7 +89,7 @@ pub fn start(
     let (notices, receiver) = mpsc::channel(READ_AHEAD);
     let task = tokio::spawn(async move {
         let last = match plan {
-            IntakePlan::Unchanged { rows } => IntakeNotice::Complete(rows),
+            IntakePlan::Unchanged { intake } => IntakeNotice::Complete(intake),
             IntakePlan::Read { manifest, base_dir, defaults } => {
                 let header = EditionHeader {
                     columns: manifest.columns().to_vec(),
@@ -102,21 +113,24 @@ async fn read(
     manifest: Manifest,
     defaults: &str,
     notices: &mpsc::Sender<IntakeNotice>,
-) -> Result<u64, IntakeError> {
+) -> Result<Intake, IntakeError> {
     let edition = ledger.begin_edition(fence, header).await?;
     let (batches, mut incoming) = mpsc::channel(READ_AHEAD);
     let reader = tokio::task::spawn_blocking(move || read_batches(manifest, &batches));
-    let mut rows = 0;
+    let mut intake = Intake::default();
     while let Some(batch) = incoming.recv().await {
-        rows += ledger.import(fence, edition, batch).await?.rows;
-        if notices.send(IntakeNotice::Rows(rows)).await.is_err() {
+        intake.bad += batch.iter().filter(|row: &&NewRow| row.item.state.is_err()).count() as u64;
+        let imported = ledger.import(fence, edition, batch).await?;
+        intake.rows += imported.rows;
+        intake.photos += imported.rows - imported.duplicates;
+        if notices.send(IntakeNotice::Rows(intake)).await.is_err() {
             return Err(IntakeError::Stopped);
         }
     }
     let fingerprint = reader.await.map_err(|_| IntakeError::Stopped)??;
     let content = edition_content(&fingerprint.ok_or(IntakeError::Stopped)?, defaults);
     ledger.finish_edition(fence, edition, content).await?;
-    Ok(rows)
+    Ok(intake)
 }
 
 /// Reads to the end and returns the hash of everything read; `None` when nobody wanted

@@ -3,7 +3,7 @@
 //!
 //! # Theory of operation
 //!
-//! One loop, the [`Coordinator`](coordinator), turns everything that happens into one
+//! One loop, the `coordinator`, turns everything that happens into one
 //! event at a time: a step ended, a poll is due, rows arrived, someone pressed Ctrl-C.
 //! The `Board` decides, synchronously and without I/O, what follows, and the loop
 //! starts it. A *step* is one durable move of one item, done by a worker: ask the
@@ -40,7 +40,9 @@ mod verdict;
 mod worker;
 
 pub use coordinator::{Outcome, Parts, RunError, run};
-pub use intake::{IntakeError, IntakeNotice, IntakePlan, edition_content, start as start_intake};
+pub use intake::{
+    Intake, IntakeError, IntakeNotice, IntakePlan, edition_content, start as start_intake,
+};
 pub use recorder::{Recorder, RecorderError, RecorderHandle, RecorderReporter};
 pub use settings::RunSettings;
 pub(crate) use shutdown::die_of;

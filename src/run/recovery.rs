@@ -6,7 +6,7 @@
 //! | Submitting | in doubt: nobody knows whether the POST left |
 //! | Submitted | polled |
 //! | Ready | fetched |
-//! | InDoubt | held, or sent again by policy |
+//! | `InDoubt` | held, or sent again by policy |
 //! | Done, Failed, Skipped | nothing |
 //!
 //! With a service that lives and dies with this program (`--local`), what an earlier
@@ -88,6 +88,25 @@ async fn all(ledger: &dyn Ledger, state: ItemState) -> LedgerResult<Vec<Item>> {
             return Ok(items);
         }
         items.extend(page);
+    }
+}
+
+/// Returns true when [`retry_failed`] would take something up.
+///
+/// # Errors
+///
+/// When the ledger cannot be used.
+pub async fn has_retriable(ledger: &dyn Ledger) -> LedgerResult<bool> {
+    let mut after = ItemId(0);
+    loop {
+        let page = ledger.open_items(vec![ItemState::Failed], after, LOAD).await?;
+        if page.iter().any(|item| item.retry_event(false).is_some()) {
+            return Ok(true);
+        }
+        match page.last() {
+            Some(last) => after = last.id,
+            None => return Ok(false),
+        }
     }
 }
 

@@ -11,17 +11,26 @@ const LOW: usize = 64;
 #[derive(Debug)]
 pub(super) struct Supply {
     cursor: ItemId,
-    loading: bool,
     /// The manifest is in the ledger to its end.
     complete: bool,
+    reading: Reading,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// There may be more.
+    Idle,
+    /// A page is being read; it may miss rows that have arrived since.
+    Loading { rows_arrived: bool },
     /// The last page was short: nothing more until rows arrive.
-    dry: bool,
-    exhausted: bool,
+    Dry,
+    /// Nothing more will come.
+    Exhausted,
 }
 
 impl Default for Supply {
     fn default() -> Self {
-        Self { cursor: ItemId(0), loading: false, complete: false, dry: false, exhausted: false }
+        Self { cursor: ItemId(0), complete: false, reading: Reading::Idle }
     }
 }
 
@@ -29,33 +38,38 @@ impl Supply {
     /// Rows have reached the ledger.
     pub(super) fn rows_arrived(&mut self, complete: bool) {
         self.complete |= complete;
-        self.dry = false;
+        self.reading = match self.reading {
+            Reading::Dry => Reading::Idle,
+            Reading::Loading { .. } => Reading::Loading { rows_arrived: true },
+            other @ (Reading::Idle | Reading::Exhausted) => other,
+        };
     }
 
     /// A page was read. Only a short page whose reading began after the manifest's end
     /// proves that nothing is left.
     pub(super) fn loaded(&mut self, items: &[Item], complete: bool, page: usize) {
-        self.loading = false;
         if let Some(last) = items.last() {
             self.cursor = last.id;
         }
-        if items.len() < page {
-            self.exhausted = complete;
-            self.dry = !(self.complete && !complete);
-        }
+        let missed_rows = self.reading == Reading::Loading { rows_arrived: true };
+        self.reading = match items.len() < page {
+            true if complete => Reading::Exhausted,
+            true if !missed_rows => Reading::Dry,
+            _ => Reading::Idle,
+        };
     }
 
     /// Returns the wish to read a page when `in_hand` is low.
     pub(super) fn want(&mut self, in_hand: usize) -> Option<Action> {
-        if self.loading || self.exhausted || self.dry || in_hand >= LOW {
+        if self.reading != Reading::Idle || in_hand >= LOW {
             return None;
         }
-        self.loading = true;
+        self.reading = Reading::Loading { rows_arrived: false };
         Some(Action::Load { after: self.cursor, complete: self.complete })
     }
 
     pub(super) fn is_exhausted(&self) -> bool {
-        self.exhausted
+        self.reading == Reading::Exhausted
     }
 }
 
@@ -75,6 +89,16 @@ mod tests {
         supply.loaded(&[], complete, 10);
         assert!(supply.is_exhausted());
         assert!(supply.want(0).is_none());
+    }
+
+    #[test]
+    fn rows_that_arrive_while_a_page_is_read_are_not_left_waiting() {
+        let mut supply = Supply::default();
+        assert!(supply.want(0).is_some());
+        supply.rows_arrived(false);
+        assert!(supply.want(0).is_none(), "one page at a time");
+        supply.loaded(&[], false, 10);
+        assert!(supply.want(0).is_some());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     clock::elapsed,
     core::{
         Artifact, Failure, FailureClass, FailureCode, Item, ItemEvent, RetryDecision, RetryPolicy,
-        jitter,
+        jitter, retry_after,
     },
     fetch::FetchError,
 };
@@ -79,7 +79,9 @@ pub(super) fn polled(
             Verdict::new(ItemEvent::Completed { media }, Signal::Sane)
         }
         StatusOutcome::NoMedia(failure) => {
-            again_or(item, &rules.no_media, failure, rules, now, ItemEvent::PollGaveUp)
+            let wait = next_try(item, &rules.no_media, rules.seed);
+            let last = ItemEvent::PollGaveUp;
+            Verdict { signal: Signal::Sane, ..again_or(wait, failure, now, last) }
         }
         StatusOutcome::Failed(failure) => {
             Verdict::new(ItemEvent::ServiceFailed(failure), Signal::Sane)
@@ -88,6 +90,12 @@ pub(super) fn polled(
         StatusOutcome::Unknown(_) if age < rules.unknown_grace => Verdict::wait(Signal::Sane, None),
         StatusOutcome::Unknown(failure) => {
             Verdict::new(ItemEvent::PollGaveUp(failure), Signal::Sane)
+        }
+        // A 503 is no sane answer: the service is out, even if it says for how long.
+        StatusOutcome::Throttled { failure, retry_after }
+            if failure.class == FailureClass::Transient =>
+        {
+            Verdict::wait(Signal::Down { failure: failure.clone(), retry_after }, Some(failure))
         }
         StatusOutcome::Throttled { failure, retry_after } => {
             Verdict::wait(Signal::Throttled { retry_after }, Some(failure))
@@ -139,10 +147,10 @@ pub(super) fn fetched(
     let give_up = ItemEvent::FetchGaveUp;
     match result {
         Ok(artifacts) => Verdict::new(ItemEvent::Published { artifacts }, Signal::None),
-        Err(FetchError::Retry { failure, .. }) => {
-            let mut verdict = again_or(item, &rules.fetch_retry, failure, rules, now, give_up);
-            verdict.signal = Signal::None;
-            verdict
+        Err(FetchError::Retry { failure, retry_after }) => {
+            let pause = retry_after.unwrap_or_default().min(retry_after::LONGEST);
+            let wait = next_try(item, &rules.fetch_retry, rules.seed).map(|wait| wait.max(pause));
+            again_or(wait, failure, now, give_up)
         }
         Err(FetchError::LinkExpired(failure)) if item.refreshes < rules.most_refreshes => Verdict {
             event: Some(ItemEvent::LinkExpired(failure.clone())),
@@ -156,27 +164,26 @@ pub(super) fn fetched(
     }
 }
 
-/// Tries again as the policy says, or ends with `last`.
+/// Returns how long to wait before the step is tried again; `None` after the last try.
+fn next_try(item: &Item, policy: &RetryPolicy, seed: u64) -> Option<Duration> {
+    let tries = item.tries + 1;
+    match policy.decide(tries, jitter(seed, item.id.0, tries)) {
+        RetryDecision::RetryAfter(wait) => Some(wait),
+        RetryDecision::GiveUp => None,
+    }
+}
+
+/// Tries again after `wait`, or ends with `last`.
 fn again_or(
-    item: &Item,
-    policy: &RetryPolicy,
+    wait: Option<Duration>,
     failure: Failure,
-    rules: &RunSettings,
     now: Timestamp,
     last: impl FnOnce(Failure) -> ItemEvent,
 ) -> Verdict {
-    let tries = item.tries + 1;
-    match policy.decide(tries, jitter(rules.seed, item.id.0, tries)) {
-        RetryDecision::RetryAfter(wait) => Verdict {
-            event: Some(ItemEvent::Postponed {
-                failure: failure.clone(),
-                not_before: later(now, wait),
-            }),
-            signal: Signal::Sane,
-            retrying: Some(failure),
-        },
-        RetryDecision::GiveUp => Verdict::new(last(failure), Signal::Sane),
-    }
+    let Some(wait) = wait else { return Verdict::new(last(failure), Signal::None) };
+    let not_before = later(now, wait);
+    let event = ItemEvent::Postponed { failure: failure.clone(), not_before };
+    Verdict { event: Some(event), signal: Signal::None, retrying: Some(failure) }
 }
 
 fn later(now: Timestamp, wait: Duration) -> Timestamp {
@@ -185,5 +192,4 @@ fn later(now: Timestamp, wait: Duration) -> Timestamp {
 }
 
 #[cfg(test)]
-#[path = "verdict_tests.rs"]
 mod tests;

@@ -60,7 +60,7 @@ impl PublicBase {
 }
 
 /// Removes `.` and `..` by text alone; symbolic links are not followed.
-fn normalise(path: &Path) -> PathBuf {
+pub(super) fn normalise(path: &Path) -> PathBuf {
     use std::path::Component;
     path.components().fold(PathBuf::new(), |mut whole, part| {
         match part {

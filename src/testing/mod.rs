@@ -5,6 +5,7 @@
 
 mod held_engine;
 pub mod ledger_suite;
+pub mod samples;
 pub mod scripted_server;
 pub mod sim;
 

@@ -1,14 +1,14 @@
-//! The whole program as its users meet it: the real binary, its files, its exit codes,
-//! against the project's own gateway or a scripted server on loopback.
+//! The program from outside, and the shape of what is inside.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop right there")]
 
-#[cfg(test)]
 mod support;
 
-#[cfg(test)]
+mod deploy;
 mod exit_codes;
-#[cfg(test)]
+mod help;
+mod layering;
+mod readme;
 mod resume;
-#[cfg(test)]
 mod run_batch;
-#[cfg(test)]
 mod secrets;
+mod source_text;

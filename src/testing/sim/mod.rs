@@ -5,7 +5,7 @@
 //! [`FakeFetcher`] remembers what it published. Time is tokio's paused clock.
 //!
 //! Every effect passes a *boundary* ([`Boundaries`]): before and after each ledger
-//! write, each request and each publication. [`World::run`] can stop everything at
+//! write, each request and each publication. [`World::live`] can stop everything at
 //! boundary k, as a power cut would, and a later run continues with the same ledger
 //! and the same service. [`World::check`] then looks at the invariants.
 

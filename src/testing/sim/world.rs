@@ -23,7 +23,7 @@ use crate::{
     limit::{LaneLimits, Pacer},
     report::Reporter,
     run::{
-        self, IntakePlan, Outcome, Parts, RunSettings, StopLevel, Stops, recovery::recover,
+        self, Intake, IntakePlan, Outcome, Parts, RunSettings, StopLevel, Stops, recovery::recover,
         start_intake,
     },
     stage::Stager,
@@ -170,7 +170,7 @@ impl World {
         let told = |error: crate::ledger::LedgerError| error.to_string();
         let ledger = Arc::new(BoundaryLedger::new(self.ledger.clone(), boundaries.clone()));
         let fence = ledger.begin_session().await.map_err(told)?;
-        let rows = self.import(ledger.as_ref(), fence).await?;
+        let rows = u64::from(self.import(ledger.as_ref(), fence).await?);
         let rules = self.rules();
         let owed = recover(ledger.as_ref(), fence, &rules, clock.now()).await.map_err(told)?;
         let money = ledger.totals().await.map_err(told)?.money;
@@ -198,8 +198,11 @@ impl World {
             fence,
             reporter: Box::new(Trace(self.trace.clone())),
         };
-        let (intake, reading) =
-            start_intake(ledger, fence, IntakePlan::Unchanged { rows: u64::from(rows) });
+        let (intake, reading) = start_intake(
+            ledger,
+            fence,
+            IntakePlan::Unchanged { intake: Intake { rows, photos: rows, bad: 0 } },
+        );
         let stops = self.stops();
         let outcome = run::run(parts, rules, owed, budget, intake, stops).await;
         reading.await.map_err(|error| error.to_string())?;

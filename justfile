@@ -1,0 +1,52 @@
+# What CI runs, and what to run before a commit. `just --list` shows it all.
+
+# Everything CI checks.
+ci: check test
+
+# Style, lints, docs, dependencies, spelling, snapshots. Changes nothing.
+check: fmt clippy docs dependencies spelling snapshots
+
+fmt:
+    cargo fmt --all --check
+
+clippy:
+    cargo clippy --all-targets --all-features --locked -- -D warnings
+
+# Documentation, private items included, without a broken link.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features --document-private-items --locked
+
+# Licences, banned crates, sources, unused dependencies. Known vulnerabilities: `just advisories`.
+dependencies:
+    cargo deny --locked --all-features check bans licenses sources
+    cargo machete
+
+advisories:
+    cargo deny check advisories
+
+spelling:
+    typos
+
+# No snapshot waits to be accepted (`just test` finds those that differ).
+snapshots:
+    ! find src tests -name '*.snap.new' -o -name '.*.pending-snap' | grep .
+
+# All tests: the README's second command.
+test:
+    INSTA_UPDATE=no cargo test --all-features
+
+# The same, faster to read while working; needs cargo-nextest.
+watch-test *WORDS:
+    cargo nextest run --all-features {{ WORDS }}
+
+# Throughput against the gateway in the same process.
+bench:
+    cargo bench --all-features
+
+# Rewrites the README's tables and shown outputs.
+readme:
+    UPDATE_README=1 cargo test --all-features --test it readme
+
+# Deterministic simulation with N seeds a scenario, and a crash at every boundary.
+sim N="2000":
+    SIM_SEEDS={{ N }} cargo test --all-features --release --test sim

@@ -1,0 +1,137 @@
+//! What follows from a step that has ended: slots and money are given back, the job
+//! hears what the service's answer means for it, people are told.
+
+use super::{
+    super::step::{Action, Signal, Step, StepReport},
+    Board,
+};
+use crate::{
+    clock::elapsed,
+    core::{Endpoint, Failure, HaltCause, Item, ItemId, ItemState, Micros, RunEvent},
+};
+
+impl Board {
+    /// A step has ended.
+    pub(in crate::run) fn ended(&mut self, report: StepReport, actions: &mut Vec<Action>) {
+        let StepReport { step, item, signal, retrying } = report;
+        let set_aside = self.running.remove(&item.id).map_or(Micros::ZERO, |(_, micros)| micros);
+        self.budget.settle(set_aside, item.committed());
+        self.give_back(step, item.state);
+        self.hear(step, signal);
+        self.tell(step, &item, retrying);
+        self.place(item, actions);
+    }
+
+    /// A step has panicked. Its item stays in the ledger as it was and is left alone
+    /// until the next run; the money set aside stays set aside.
+    pub(in crate::run) fn panicked(&mut self, step: Step, id: ItemId) {
+        self.running.remove(&id);
+        match step {
+            Step::Stage => {}
+            Step::Submit => self.pacer.finished(Endpoint::Submit),
+            Step::Poll => {
+                self.pacer.finished(Endpoint::Poll);
+                self.pacer.finished(Endpoint::Submit);
+            }
+            Step::Fetch => {
+                self.pacer.finished(Endpoint::Fetch);
+                self.ready -= 1;
+            }
+        }
+    }
+
+    /// A submit slot is held from the submit until the service is done.
+    fn give_back(&mut self, step: Step, state: ItemState) {
+        let at_service = state == ItemState::Submitted;
+        match step {
+            Step::Stage => {}
+            Step::Submit if at_service => {}
+            Step::Submit => self.pacer.finished(Endpoint::Submit),
+            Step::Poll => {
+                self.pacer.finished(Endpoint::Poll);
+                if !at_service {
+                    self.pacer.finished(Endpoint::Submit);
+                }
+                self.ready += usize::from(state == ItemState::Ready);
+            }
+            Step::Fetch => {
+                self.pacer.finished(Endpoint::Fetch);
+                if at_service {
+                    self.pacer.adopt(Endpoint::Submit);
+                }
+                self.ready -= usize::from(state != ItemState::Ready);
+            }
+        }
+    }
+
+    /// Draws the conclusions for the whole job.
+    fn hear(&mut self, step: Step, signal: Signal) {
+        let now = self.clock.instant();
+        let submit = step == Step::Submit;
+        let over = match signal {
+            Signal::None => None,
+            Signal::Sane if submit => self.breaker.sane(now),
+            Signal::Sane => self.breaker.poll_answered(now),
+            Signal::Throttled { retry_after } => {
+                let endpoint = if submit { Endpoint::Submit } else { Endpoint::Poll };
+                let (pause, _) = self.pacer.throttled(endpoint, retry_after);
+                self.told.push(RunEvent::GateClosed { endpoint, pause });
+                if submit { self.breaker.sane(now) } else { self.breaker.poll_answered(now) }
+            }
+            Signal::Down { failure, retry_after } if submit => {
+                if self.breaker.down(failure.clone(), retry_after, now) {
+                    self.told.push(RunEvent::Outage { failure });
+                }
+                None
+            }
+            Signal::Down { failure, retry_after } => {
+                if let Some(pause) = retry_after {
+                    self.pacer.pause(Endpoint::Poll, pause);
+                }
+                if self.breaker.poll_failed(failure.clone(), now) {
+                    self.told.push(RunEvent::Outage { failure });
+                }
+                None
+            }
+            Signal::Doubtful(failure) => {
+                if self.breaker.doubtful(failure.clone(), now) {
+                    self.told.push(RunEvent::Outage { failure });
+                }
+                None
+            }
+            Signal::Account(failure) => {
+                self.halt(HaltCause::Account(failure), submit);
+                None
+            }
+            Signal::Output(failure) => {
+                self.output_broken = true;
+                self.halt(HaltCause::Output(failure), false);
+                self.lanes.fetch.clear();
+                self.parked.clear();
+                None
+            }
+        };
+        if let Some(lasted) = over {
+            self.told.push(RunEvent::OutageOver { lasted });
+        }
+    }
+
+    fn tell(&mut self, step: Step, item: &Item, retrying: Option<Failure>) {
+        match (&item.request, item.state) {
+            (Some(request), ItemState::Submitted) if step == Step::Submit => {
+                let request_id = request.id.clone();
+                self.told.push(RunEvent::Submitted { item: item.id, request_id });
+            }
+            (_, state) if state.is_settled() => {
+                self.told.push(RunEvent::Settled(Box::new(item.clone())));
+            }
+            _ => {}
+        }
+        if let Some(failure) = retrying {
+            let after = item
+                .not_before
+                .map_or(self.rules.cadence.interval, |at| elapsed(self.clock.now(), at));
+            self.told.push(RunEvent::WillRetry { item: item.id, code: failure.code, after });
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What may start now: gate, slot, quota, breaker and budget decide.
+
+use tokio::time::Instant;
+
+use super::{
+    super::step::{Action, Step},
+    Board, Mode,
+};
+use crate::{
+    core::{Endpoint, HaltCause, Micros},
+    limit::Grant,
+};
+
+/// Local pictures being staged at once.
+pub(super) const STAGING: usize = 4;
+
+/// Ready items that may wait for their download before submitting pauses; at least the
+/// number of requests in flight.
+const READY_BACKLOG: usize = 64;
+
+impl Board {
+    /// Starts everything that may start now. Returns when to look again if nothing
+    /// else happens.
+    pub(in crate::run) fn start(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
+        let mut wake = self.watch_outage(actions);
+        let mut sooner = |at: Option<Instant>| wake = [wake, at].into_iter().flatten().min();
+        sooner(self.start_paced(Step::Fetch, Endpoint::Fetch, actions));
+        sooner(self.start_paced(Step::Poll, Endpoint::Poll, actions));
+        if self.mode == Mode::Running {
+            sooner(self.start_submits(actions));
+            self.start_staging(actions);
+            let hand = self.lanes.submit.len() + self.lanes.stage.len();
+            actions.extend(self.supply.want(hand));
+        }
+        wake
+    }
+
+    fn start_paced(
+        &mut self,
+        step: Step,
+        endpoint: Endpoint,
+        actions: &mut Vec<Action>,
+    ) -> Option<Instant> {
+        while !self.lanes.of(step).is_empty() {
+            match self.pacer.try_start(endpoint) {
+                Grant::Go => self.launch(step, Micros::ZERO, actions),
+                Grant::NotBefore(at) => return Some(at),
+                Grant::Full => return None,
+            }
+        }
+        None
+    }
+
+    fn start_submits(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
+        while !self.lanes.submit.is_empty() {
+            // First: during an outage nobody probes for submits that the cap forbids.
+            if !self.budget.allows(self.rules.price) {
+                self.spend_cap_reached();
+                return None;
+            }
+            let backlog = READY_BACKLOG.max(self.rules.submit.at_once);
+            if !self.breaker.allows_submit(self.on_wire()) || self.ready >= backlog {
+                return None;
+            }
+            match self.pacer.try_start(Endpoint::Submit) {
+                Grant::Go => {
+                    self.budget.reserve(self.rules.price);
+                    self.launch(Step::Submit, self.rules.price, actions);
+                }
+                Grant::NotBefore(at) => return Some(at),
+                Grant::Full => return None,
+            }
+        }
+        None
+    }
+
+    /// Money that is only reserved may come back: the cap is final when nothing is
+    /// at the service any more.
+    fn spend_cap_reached(&mut self) {
+        if self.pacer.in_use(Endpoint::Submit) > 0 {
+            return;
+        }
+        if let Some(cap) = self.budget.cap() {
+            let committed = self.budget.committed();
+            self.halt(HaltCause::SpendCap { committed, cap }, true);
+        }
+    }
+
+    fn start_staging(&mut self, actions: &mut Vec<Action>) {
+        let staging = self.running.values().filter(|(step, _)| *step == Step::Stage).count();
+        // No more than the submit lane will soon use: a staged URL may not live long.
+        let room = STAGING.saturating_sub(staging);
+        for _ in 0..room.min(self.lanes.stage.len()) {
+            if self.lanes.submit.len() < 2 * STAGING {
+                self.launch(Step::Stage, Micros::ZERO, actions);
+            }
+        }
+    }
+
+    fn launch(&mut self, step: Step, may_commit: Micros, actions: &mut Vec<Action>) {
+        let Some(item) = self.lanes.of(step).pop_front() else { return };
+        self.running.insert(item.id, (step, item.committed() + may_commit));
+        actions.push(Action::Start(step, Box::new(item)));
+    }
+
+    /// Probes when it is time, and halts when the outage has lasted too long.
+    fn watch_outage(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
+        let now = self.clock.instant();
+        let limit = self.rules.outage_limit;
+        if !self.holds_back_submits() && (self.mode != Mode::Running || self.on_wire() == 0) {
+            self.breaker.no_submit_waits(now);
+        }
+        if let Some((lasted, failure)) =
+            self.breaker.outage(now).filter(|(lasted, _)| *lasted >= limit)
+            && self.wants(Step::Poll)
+        {
+            let failure = failure.clone();
+            // What the service still tells the status of is paid for: finish it.
+            let polling = !self.breaker.polls_fail();
+            self.halt(HaltCause::Outage { lasted, failure }, polling);
+        }
+        let probe_at = self.breaker.probe_at().filter(|_| self.holds_back_submits());
+        if probe_at.is_some_and(|at| at <= now) {
+            self.breaker.probing();
+            actions.push(Action::Probe);
+        }
+        let patience = self.breaker.patience_ends(limit).filter(|_| self.wants(Step::Poll));
+        [probe_at, patience].into_iter().flatten().filter(|at| *at > now).min()
+    }
+
+    /// Returns true while items could be submitted if the service were sane.
+    fn holds_back_submits(&self) -> bool {
+        self.mode == Mode::Running
+            && !self.lanes.submit.is_empty()
+            && self.budget.allows(self.rules.price)
+    }
+
+    /// Submits whose answer is still to come.
+    fn on_wire(&self) -> usize {
+        self.running.values().filter(|(step, _)| *step == Step::Submit).count()
+    }
+}

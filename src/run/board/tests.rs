@@ -1,0 +1,776 @@
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::advance;
+
+use super::{starts::STAGING, *};
+use crate::{
+    core::{FailureCode, ItemEvent, RequestId},
+    limit::LaneLimits,
+    run::{
+        step::{Signal, StepReport},
+        worker::LOAD,
+    },
+    testing::samples::{self, PRICE, failure, ready, rules, staged, submitted},
+};
+
+/// A board, with its coordinator, its poller and its workers played by the test.
+struct Table {
+    board: Board,
+    clock: Clock,
+    actions: Vec<Action>,
+    /// Steps that were started and have not ended.
+    working: BTreeMap<i64, (Step, Item)>,
+    parked: BTreeMap<i64, Instant>,
+}
+
+impl Table {
+    fn new(rules: RunSettings) -> Self {
+        Self::after_spending(Micros::ZERO, rules)
+    }
+
+    fn after_spending(committed: Micros, rules: RunSettings) -> Self {
+        let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+        let budget = Budget::new(committed, rules.max_spend);
+        let board = Board::new(Arc::new(rules), clock, budget);
+        let (actions, working, parked) = Default::default();
+        Self { board, clock, actions, working, parked }
+    }
+
+    /// With these items from the ledger, and no others to come.
+    fn with(items: Vec<Item>) -> Self {
+        Self::with_rules(rules(), items)
+    }
+
+    fn with_rules(rules: RunSettings, items: Vec<Item>) -> Self {
+        let mut table = Self::new(rules);
+        table.load(items);
+        table
+    }
+
+    fn load(&mut self, items: Vec<Item>) {
+        self.board.supply.rows_arrived(true);
+        self.board.loaded(items, true, &mut self.actions);
+    }
+
+    fn adopt(&mut self, item: Item) {
+        self.board.adopt(item, &mut self.actions);
+    }
+
+    /// Starts what may start and returns it in words.
+    fn go(&mut self) -> Vec<String> {
+        self.board.start(&mut self.actions);
+        let mut words = Vec::new();
+        for action in mem::take(&mut self.actions) {
+            match action {
+                Action::Start(step, item) => {
+                    words.push(format!("{step:?} {}", item.id).to_lowercase());
+                    let doubled = self.working.insert(item.id.0, (step, *item));
+                    assert!(doubled.is_none(), "two steps of one item at once");
+                }
+                Action::Park(id, at) => {
+                    self.parked.insert(id.0, at);
+                }
+                Action::Probe => words.push("probe".into()),
+                Action::Load { .. } => words.push("load".into()),
+            }
+        }
+        self.check_slots();
+        words
+    }
+
+    /// The same with a moment for the quota, which starts empty when a rate changes.
+    async fn go_soon(&mut self) -> Vec<String> {
+        let mut words = self.go();
+        self.pass(Duration::from_millis(20)).await;
+        words.extend(self.go());
+        words
+    }
+
+    /// Ends the running step of an item with these events.
+    fn end(&mut self, id: i64, events: Vec<ItemEvent>, signal: Signal) {
+        let (step, item) = self.working.remove(&id).expect("a running step");
+        let item = samples::after(item, events, self.clock.now());
+        let report = StepReport { step, item, signal, retrying: None };
+        self.board.ended(report, &mut self.actions);
+    }
+
+    fn end_submit(&mut self, id: i64, event: ItemEvent, signal: Signal) {
+        self.end(id, vec![ItemEvent::SubmitIntent { price: PRICE }, event], signal);
+    }
+
+    fn accept(&mut self, id: i64) {
+        self.end_submit(id, accepted(id), Signal::Sane);
+    }
+
+    fn complete(&mut self, id: i64) {
+        self.end(id, vec![completed()], Signal::Sane);
+    }
+
+    fn publish(&mut self, id: i64) {
+        self.end(id, vec![published()], Signal::None);
+    }
+
+    /// Lets time pass and wakes who waited for it.
+    async fn pass(&mut self, time: Duration) {
+        advance(time).await;
+        let now = Instant::now();
+        let due = |at: &Instant| *at <= now;
+        let woken: Vec<_> =
+            self.parked.iter().filter(|(_, at)| due(at)).map(|(id, _)| *id).collect();
+        for id in woken {
+            self.parked.remove(&id);
+            self.board.due(ItemId(id));
+        }
+    }
+
+    /// A submit slot is held by every submit on the wire and every request at the service.
+    fn check_slots(&self) {
+        let board = &self.board;
+        let at_service = |item: &&Item| item.state == ItemState::Submitted;
+        let waiting = board.parked.values().chain(&board.lanes.poll).filter(at_service).count();
+        let count = |step| self.working.values().filter(|(found, _)| *found == step).count();
+        let (submits, polls) = (count(Step::Submit), count(Step::Poll));
+        assert!(board.pacer.in_use(Endpoint::Submit) >= waiting + submits + polls);
+        assert_eq!(board.pacer.in_use(Endpoint::Poll), polls);
+        assert_eq!(board.pacer.in_use(Endpoint::Fetch), count(Step::Fetch));
+        assert!(board.ready >= board.lanes.fetch.len() + count(Step::Fetch));
+    }
+
+    fn assert_nothing_is_held(&self) {
+        for endpoint in [Endpoint::Submit, Endpoint::Poll, Endpoint::Fetch] {
+            assert_eq!(self.board.pacer.in_use(endpoint), 0, "{endpoint:?}");
+        }
+        assert_eq!(self.board.ready, 0);
+        assert_eq!(self.board.steps(), 0);
+    }
+
+    fn cause(&self) -> &HaltCause {
+        match &self.board.mode {
+            Mode::Halted { cause, .. } => cause,
+            other => panic!("not halted: {other:?}"),
+        }
+    }
+
+    fn heard_outage(&self) -> bool {
+        self.board.told.iter().any(|event| matches!(event, RunEvent::Outage { .. }))
+    }
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn accepted(id: i64) -> ItemEvent {
+    ItemEvent::Accepted { request_id: RequestId(format!("r{id}")), polling_url: None }
+}
+
+fn completed() -> ItemEvent {
+    ItemEvent::Completed { media: vec!["https://media.example.org/a.png".into()] }
+}
+
+fn published() -> ItemEvent {
+    ItemEvent::Published { artifacts: Vec::new() }
+}
+
+fn not_accepted() -> ItemEvent {
+    ItemEvent::NotAccepted { failure: failure(FailureCode::NotSent) }
+}
+
+fn rejected() -> ItemEvent {
+    ItemEvent::Rejected(failure(FailureCode::Rejected))
+}
+
+fn lost() -> ItemEvent {
+    ItemEvent::AnswerLost(failure(FailureCode::InDoubt))
+}
+
+fn doubtful() -> Signal {
+    Signal::Doubtful(failure(FailureCode::InDoubt))
+}
+
+fn down() -> Signal {
+    Signal::Down { failure: failure(FailureCode::StatusUnavailable), retry_after: None }
+}
+
+fn throttled(seconds: u64) -> Signal {
+    Signal::Throttled { retry_after: Some(secs(seconds)) }
+}
+
+fn account(code: FailureCode) -> Signal {
+    Signal::Account(failure(code))
+}
+
+fn in_flight(most: usize) -> RunSettings {
+    let submit = LaneLimits { at_once: most, ..rules().submit };
+    RunSettings { submit, ..rules() }
+}
+
+fn now() -> Timestamp {
+    Timestamp::UNIX_EPOCH
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_way_of_an_item_takes_and_gives_back_each_slot_once() {
+    let mut table = Table::with(vec![staged(1)]);
+    assert_eq!(table.go(), ["submit 1"]);
+    table.accept(1);
+    assert_eq!(table.go(), [""; 0], "the first poll comes an interval later");
+    assert_eq!(table.board.pacer.in_use(Endpoint::Submit), 1);
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 1"]);
+    table.end(1, Vec::new(), Signal::Sane);
+    assert_eq!(table.go(), [""; 0]);
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 1"]);
+    table.complete(1);
+    assert_eq!(table.go(), ["fetch 1"]);
+    assert_eq!(table.board.pacer.in_use(Endpoint::Submit), 0, "the service is done");
+    assert!(!table.board.is_over());
+    table.publish(1);
+    assert_eq!(table.go(), [""; 0]);
+    table.assert_nothing_is_held();
+    assert!(table.board.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submit_that_ends_the_item_gives_its_slot_back() {
+    for (event, signal) in [(rejected(), Signal::Sane), (lost(), doubtful())] {
+        let mut table = Table::with(vec![staged(1)]);
+        table.go();
+        table.end_submit(1, event, signal);
+        assert_eq!(table.go(), [""; 0]);
+        table.assert_nothing_is_held();
+        assert!(table.board.is_over());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_doubtful_submit_that_policy_repeats_goes_through_a_slot_again() {
+    let mut table = Table::with_rules(in_flight(1), vec![staged(1)]);
+    table.go();
+    let events = vec![ItemEvent::SubmitIntent { price: PRICE }, lost(), ItemEvent::Resubmit];
+    table.end(1, events, doubtful());
+    assert_eq!(table.board.pacer.in_use(Endpoint::Submit), 0);
+    assert_eq!(table.go(), ["submit 1"]);
+    assert_eq!(table.board.budget.committed(), PRICE + PRICE, "it may have cost twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_waits_and_is_submitted_again_in_a_slot_of_its_own() {
+    let mut table = Table::with_rules(in_flight(1), vec![staged(1), staged(2)]);
+    assert_eq!(table.go(), ["submit 1"]);
+    table.accept(1);
+    table.go();
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 1"]);
+    let not_before = table.clock.now() + secs(20);
+    let error = ItemEvent::ServiceError { failure: failure(FailureCode::ServiceError), not_before };
+    table.end(1, vec![error], Signal::Sane);
+    assert_eq!(table.board.budget.committed(), Micros::ZERO, "an ERROR is free");
+    assert_eq!(table.go(), ["submit 2"], "its slot is free for another meanwhile");
+    table.end_submit(2, rejected(), Signal::Sane);
+    assert_eq!(table.go(), [""; 0]);
+    assert!(!table.board.is_over(), "the first one waits");
+    table.pass(secs(20)).await;
+    assert_eq!(table.go(), ["submit 1"]);
+    table.end_submit(1, rejected(), Signal::Sane);
+    table.go();
+    table.assert_nothing_is_held();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_link_is_polled_again_and_costs_nothing() {
+    let mut table = Table::new(rules());
+    table.load(Vec::new());
+    table.adopt(ready(1, now()));
+    assert_eq!(table.go(), ["fetch 1"]);
+    let expired = ItemEvent::LinkExpired(failure(FailureCode::MediaUnavailable));
+    table.end(1, vec![expired], Signal::None);
+    assert_eq!(table.board.pacer.in_use(Endpoint::Submit), 1);
+    table.go();
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 1"]);
+    table.complete(1);
+    assert_eq!(table.go(), ["fetch 1"]);
+    table.publish(1);
+    table.go();
+    table.assert_nothing_is_held();
+    assert!(table.board.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_gives_back_what_its_step_held() {
+    for (item, step) in [
+        (staged(1), Step::Submit),
+        (submitted(1, now()), Step::Poll),
+        (ready(1, now()), Step::Fetch),
+        (Item { state: ItemState::Pending, ..staged(1) }, Step::Stage),
+    ] {
+        let mut table = Table::new(rules());
+        table.load(Vec::new());
+        table.adopt(item);
+        table.go();
+        table.pass(secs(5)).await;
+        table.go();
+        table.working.remove(&1).unwrap();
+        table.board.panicked(step, ItemId(1));
+        assert_eq!(table.go(), [""; 0], "left alone until the next run");
+        table.assert_nothing_is_held();
+        assert!(table.board.is_over());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_requests_are_at_the_service_than_allowed() {
+    let mut table = Table::with_rules(in_flight(3), (1..=6).map(staged).collect());
+    table.adopt(submitted(7, now()));
+    assert_eq!(table.go(), ["submit 1", "submit 2"]);
+    table.accept(1);
+    assert_eq!(table.go(), [""; 0], "an accepted request keeps its slot");
+    table.end_submit(2, rejected(), Signal::Sane);
+    assert_eq!(table.go(), ["submit 3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_of_downloads_stops_submitting() {
+    let mut table = Table::with_rules(in_flight(2), vec![staged(1_000)]);
+    for id in 1..=64 {
+        table.adopt(ready(id, now()));
+    }
+    let started = table.go();
+    assert_eq!(started.iter().filter(|word| word.starts_with("fetch")).count(), 64);
+    assert!(!started.contains(&"submit 1000".to_owned()));
+    table.publish(1);
+    assert_eq!(table.go(), ["submit 1000"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cap_is_never_overshot_and_ends_the_job_only_when_no_money_can_come_back() {
+    let capped = RunSettings { max_spend: Some(PRICE.times(3)), ..rules() };
+    let mut table = Table::after_spending(PRICE, capped);
+    table.load((1..=5).map(staged).collect());
+    assert_eq!(table.go(), ["submit 1", "submit 2"]);
+    assert_eq!(table.board.budget.committed(), PRICE.times(3));
+    table.accept(1);
+    assert_eq!(table.go(), [""; 0]);
+    assert_eq!(table.board.mode, Mode::Running);
+    table.end_submit(2, rejected(), Signal::Sane);
+    assert_eq!(table.go(), ["submit 3"], "a rejection is free");
+    table.end_submit(3, lost(), doubtful());
+    assert_eq!(table.go(), [""; 0], "a doubt may have cost");
+    assert_eq!(table.board.mode, Mode::Running, "request 1 may still end in a free ERROR");
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 1"]);
+    table.complete(1);
+    assert_eq!(table.go(), ["fetch 1"]);
+    let cap = PRICE.times(3);
+    assert_eq!(table.cause(), &HaltCause::SpendCap { committed: cap, cap });
+    table.publish(1);
+    table.go();
+    assert!(table.board.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cap_ends_the_job_during_an_outage_too() {
+    let capped = RunSettings { max_spend: Some(PRICE.times(3)), ..rules() };
+    let mut table = Table::with_rules(capped, (1..=4).map(staged).collect());
+    assert_eq!(table.go(), ["submit 1", "submit 2", "submit 3"]);
+    for id in 1..=3 {
+        table.end_submit(id, lost(), doubtful());
+    }
+    assert_eq!(table.go(), [""; 0]);
+    assert!(matches!(table.cause(), HaltCause::SpendCap { .. }), "{:?}", table.cause());
+    assert!(table.board.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_wallet_stops_submits_and_finishes_what_is_paid_for() {
+    let mut table = Table::with((1..=3).map(staged).collect());
+    table.adopt(submitted(8, now()));
+    table.adopt(ready(9, now()));
+    assert_eq!(table.go(), ["fetch 9", "submit 1", "submit 2", "submit 3"]);
+    table.end_submit(1, not_accepted(), account(FailureCode::InsufficientBalance));
+    table.accept(2);
+    table.end_submit(3, not_accepted(), account(FailureCode::InsufficientBalance));
+    assert_eq!(table.go(), [""; 0], "nothing is submitted again");
+    assert_eq!(table.cause(), &HaltCause::Account(failure(FailureCode::InsufficientBalance)));
+    assert!(!table.board.is_over());
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 2", "poll 8"]);
+    table.complete(8);
+    table.end(2, vec![ItemEvent::ServiceFailed(failure(FailureCode::ServiceFailed))], Signal::Sane);
+    assert_eq!(table.go(), ["fetch 8"]);
+    table.publish(8);
+    table.publish(9);
+    table.go();
+    assert!(table.board.is_over());
+    table.assert_nothing_is_held();
+    let halts = table.board.told.iter().filter(|event| matches!(event, RunEvent::Halted(_)));
+    assert_eq!(halts.count(), 1, "people are told once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_refused_by_a_poll_stops_polling_and_fetches_what_is_ready() {
+    let mut table = Table::new(rules());
+    table.load(vec![staged(5)]);
+    for id in 1..=3 {
+        table.adopt(submitted(id, now()));
+    }
+    assert_eq!(table.go(), ["submit 5"]);
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 1", "poll 2", "poll 3"]);
+    table.complete(1);
+    table.end(2, Vec::new(), account(FailureCode::KeyRefused));
+    assert_eq!(table.go(), ["fetch 1"]);
+    table.end(3, Vec::new(), Signal::Sane);
+    table.accept(5);
+    table.publish(1);
+    table.pass(secs(60)).await;
+    assert_eq!(table.go(), [""; 0], "no poll, though requests are open");
+    assert!(table.board.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_cause_stays_and_a_later_one_only_stops_more() {
+    let mut table = Table::new(rules());
+    table.board.halt(HaltCause::Account(failure(FailureCode::InsufficientBalance)), true);
+    table.adopt(submitted(1, now()));
+    table.board.halt(HaltCause::Account(failure(FailureCode::KeyRefused)), false);
+    assert_eq!(table.cause(), &HaltCause::Account(failure(FailureCode::InsufficientBalance)));
+    assert!(table.board.is_over(), "polling is useless");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_starts_nothing_but_downloads_of_what_is_done() {
+    for broken_before in [false, true] {
+        let mut table = Table::with_rules(in_flight(2), (1..=3).map(staged).collect());
+        table.adopt(submitted(7, now()));
+        table.adopt(submitted(8, now()));
+        table.pass(secs(5)).await;
+        assert_eq!(table.go(), [""; 0]);
+        table.pass(secs(5)).await;
+        assert_eq!(table.go(), ["poll 7", "poll 8"]);
+        if broken_before {
+            table.board.manifest_broke();
+        }
+        table.board.drain();
+        assert!(!table.board.is_over());
+        table.complete(7);
+        table.end(8, Vec::new(), Signal::Sane);
+        assert_eq!(table.go(), ["fetch 7"]);
+        table.publish(7);
+        assert_eq!(table.go(), [""; 0]);
+        assert!(table.board.is_over(), "request 8 is left to the next run");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_closes_only_the_gate_of_its_endpoint() {
+    let mut table = Table::with_rules(in_flight(10), (1..=2).map(staged).collect());
+    table.adopt(submitted(8, now()));
+    table.go();
+    table.end_submit(1, not_accepted(), throttled(30));
+    table.end_submit(2, not_accepted(), throttled(10));
+    assert_eq!(table.go(), [""; 0], "the gate is closed");
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 8"], "polls have their own gate");
+    table.end(8, Vec::new(), throttled(60));
+    table.pass(secs(25)).await;
+    assert_eq!(table.go_soon().await, ["submit 1", "submit 2"], "after the longer pause");
+    table.pass(secs(34)).await;
+    assert_eq!(table.go_soon().await, [""; 0]);
+    table.pass(secs(1)).await;
+    assert_eq!(table.go_soon().await, ["poll 8"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_out_of_order_may_say_how_long_to_leave_it_alone() {
+    let mut table = Table::new(rules());
+    table.load(Vec::new());
+    table.adopt(submitted(8, now()));
+    table.go();
+    table.pass(secs(5)).await;
+    table.go();
+    let out =
+        Signal::Down { failure: failure(FailureCode::Throttled), retry_after: Some(secs(120)) };
+    table.end(8, Vec::new(), out);
+    table.go();
+    table.pass(secs(119)).await;
+    assert_eq!(table.go(), [""; 0]);
+    table.pass(secs(1)).await;
+    assert_eq!(table.go(), ["poll 8"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_one_submit_goes_first() {
+    let mut table = Table::with((1..=4).map(staged).collect());
+    table.go();
+    for id in 1..=4 {
+        table.end_submit(id, not_accepted(), down());
+    }
+    assert_eq!(table.go(), [""; 0]);
+    assert!(table.heard_outage());
+    table.pass(secs(2)).await;
+    assert_eq!(table.go(), ["probe"]);
+    assert_eq!(table.go(), [""; 0], "one probe at a time");
+    table.board.breaker.probed(Ok(()), Instant::now());
+    assert_eq!(table.go(), ["submit 1"]);
+    assert_eq!(table.go(), [""; 0]);
+    table.accept(1);
+    assert_eq!(table.go(), ["submit 2", "submit 3", "submit 4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_submits_halt_the_job_while_polls_that_are_answered_go_on() {
+    let limit = rules().outage_limit;
+    let mut table = Table::with(vec![staged(1)]);
+    table.adopt(submitted(8, now()));
+    table.go();
+    table.end_submit(1, not_accepted(), down());
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["probe", "poll 8"]);
+    table.end(8, Vec::new(), Signal::Sane);
+    table.board.breaker.probed(Err(failure(FailureCode::StatusUnavailable)), Instant::now());
+    assert_eq!(table.go(), [""; 0]);
+    table.pass(limit).await;
+    let started = table.go();
+    let HaltCause::Outage { lasted, .. } = table.cause() else { panic!("{:?}", table.cause()) };
+    assert!(*lasted >= limit);
+    assert_eq!(started, ["poll 8"], "what is paid for is finished");
+}
+
+#[tokio::test(start_paused = true)]
+async fn doubts_about_the_last_submits_do_not_end_polls_that_are_answered() {
+    let mut table = Table::with((1..=3).map(staged).collect());
+    table.adopt(submitted(8, now()));
+    table.go();
+    for id in 1..=3 {
+        table.end_submit(id, lost(), doubtful());
+    }
+    for _ in 0..200 {
+        table.pass(secs(30)).await;
+        assert_eq!(table.go(), ["poll 8"]);
+        table.end(8, Vec::new(), Signal::Sane);
+        table.go();
+    }
+    assert_eq!(table.board.mode, Mode::Running);
+    table.pass(secs(30)).await;
+    table.go();
+    table.complete(8);
+    assert_eq!(table.go(), ["fetch 8"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failed_poll_after_a_doubt_is_no_outage() {
+    let mut table = Table::with(vec![staged(1)]);
+    table.adopt(submitted(8, now()));
+    table.go();
+    table.end_submit(1, lost(), doubtful());
+    table.pass(secs(5)).await;
+    table.go();
+    table.end(8, Vec::new(), down());
+    for _ in 0..100 {
+        table.go();
+        table.pass(secs(30)).await;
+        assert_eq!(table.go(), ["poll 8"]);
+        table.end(8, Vec::new(), Signal::Sane);
+    }
+    assert_eq!(table.board.mode, Mode::Running);
+    assert!(!table.heard_outage(), "a hiccup is not worth a word");
+    let over = |event: &RunEvent| matches!(event, RunEvent::OutageOver { .. });
+    assert!(!table.board.told.iter().any(over));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_comes_back_after_a_quiet_time_finds_patience_anew() {
+    let mut table = Table::with((1..=3).map(staged).collect());
+    table.adopt(submitted(8, now()));
+    table.go();
+    for id in 1..=3 {
+        table.end_submit(id, lost(), doubtful());
+    }
+    table.go();
+    for _ in 0..40 {
+        table.pass(secs(30)).await;
+        table.go();
+        table.end(8, Vec::new(), Signal::Sane);
+        table.go();
+    }
+    table.pass(secs(30)).await;
+    table.go();
+    let not_before = table.clock.now();
+    let error = ItemEvent::ServiceError { failure: failure(FailureCode::ServiceError), not_before };
+    table.end(8, vec![error], Signal::Sane);
+    assert_eq!(table.go(), ["probe"]);
+    table.board.breaker.probed(Ok(()), Instant::now());
+    assert_eq!(table.go(), ["submit 8"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn polls_without_an_answer_are_told_and_halt_in_the_end() {
+    let mut table = Table::new(rules());
+    table.load(Vec::new());
+    table.adopt(submitted(8, now()));
+    table.go();
+    let mut polls = 0;
+    while table.board.mode == Mode::Running {
+        table.pass(secs(30)).await;
+        if table.go() == ["poll 8"] {
+            table.end(8, Vec::new(), down());
+            table.go();
+            polls += 1;
+        }
+    }
+    assert!(matches!(table.cause(), HaltCause::Outage { .. }));
+    assert!((30..=31).contains(&polls), "{polls}");
+    assert!(table.heard_outage());
+    assert!(table.board.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_output_folder_that_cannot_be_written_stops_everything() {
+    let mut table = Table::with(vec![staged(1)]);
+    table.adopt(submitted(2, now()));
+    let postponed = ItemEvent::Postponed {
+        failure: failure(FailureCode::MediaUnavailable),
+        not_before: table.clock.now() + secs(3),
+    };
+    table.adopt(samples::after(ready(3, now()), vec![postponed], now()));
+    table.adopt(ready(4, now()));
+    table.adopt(ready(5, now()));
+    assert_eq!(table.go(), ["fetch 4", "fetch 5", "submit 1"]);
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["fetch 3", "poll 2"]);
+    table.end(4, Vec::new(), Signal::Output(failure(FailureCode::NotWritable)));
+    assert_eq!(table.cause(), &HaltCause::Output(failure(FailureCode::NotWritable)));
+    table.complete(2);
+    table.accept(1);
+    table.publish(5);
+    table.end(3, Vec::new(), Signal::Output(failure(FailureCode::NotWritable)));
+    assert_eq!(table.go(), [""; 0]);
+    assert!(table.board.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_is_left_alone_until_its_time() {
+    let later = now() + secs(100);
+    for (state, word) in [(ItemState::Pending, "stage 1"), (ItemState::Staged, "submit 1")] {
+        let item = Item { state, not_before: Some(later), ..staged(1) };
+        let mut table = Table::with(vec![item]);
+        assert_eq!(table.go(), [""; 0]);
+        assert!(!table.board.is_over());
+        table.pass(secs(99)).await;
+        assert_eq!(table.go(), [""; 0]);
+        table.pass(secs(1)).await;
+        assert_eq!(table.go(), [word]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_url_staged_by_an_earlier_run_is_made_anew_and_its_wait_kept() {
+    let url = Some("https://stage.example.org/old".to_owned());
+    let not_before = Some(now() + secs(100));
+    let waiting = Item { staged_url: url.clone(), not_before, ..staged(2) };
+    let mut table = Table::with(vec![Item { staged_url: url, ..staged(1) }, waiting]);
+    assert_eq!(table.go(), ["stage 1", "stage 2"]);
+    let anew = || {
+        let url = Some("https://stage.example.org/new".to_owned());
+        vec![ItemEvent::StageExpired, ItemEvent::Staged { url }]
+    };
+    table.end(1, anew(), Signal::None);
+    table.end(2, anew(), Signal::None);
+    assert_eq!(table.go(), ["submit 1"]);
+    table.pass(secs(100)).await;
+    assert_eq!(table.go(), ["submit 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn staging_stays_a_little_ahead_of_submitting() {
+    let local = |id| Item { state: ItemState::Pending, source: "a.jpg".into(), ..staged(id) };
+    let mut table = Table::with_rules(in_flight(1), (1..=40).map(local).collect());
+    let url = || vec![ItemEvent::Staged { url: Some("https://stage.example.org/a".into()) }];
+    let mut ended = 0;
+    loop {
+        let started = table.go();
+        let stages: Vec<i64> = table
+            .working
+            .iter()
+            .filter(|(_, (step, _))| *step == Step::Stage)
+            .map(|(id, _)| *id)
+            .collect();
+        assert!(stages.len() <= STAGING, "{started:?}");
+        let Some(first) = stages.first() else { break };
+        table.end(*first, url(), Signal::None);
+        ended += 1;
+    }
+    assert!((2 * STAGING..=3 * STAGING + 1).contains(&ended), "{ended}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_not_over_before_the_ledger_has_no_more() {
+    let mut table = Table::new(rules());
+    assert_eq!(table.go(), ["load"]);
+    assert!(!table.board.is_over(), "the answer is to come");
+    table.board.loaded(Vec::new(), false, &mut table.actions);
+    assert_eq!(table.go(), [""; 0], "nothing yet, and the manifest goes on");
+    assert!(!table.board.is_over());
+    table.board.supply.rows_arrived(true);
+    assert_eq!(table.go(), ["load"]);
+    table.board.loaded(Vec::new(), true, &mut table.actions);
+    table.go();
+    assert!(table.board.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_is_loaded_before_the_hand_is_empty() {
+    let page = i64::try_from(LOAD).unwrap();
+    let mut table = Table::with_rules(in_flight(200), (1..=page).map(staged).collect());
+    let mut submits = 0;
+    loop {
+        let started = table.go();
+        submits += started.iter().filter(|word| word.starts_with("submit")).count();
+        if started.contains(&"load".to_owned()) {
+            break;
+        }
+        table.pass(Duration::from_millis(10)).await;
+    }
+    assert!(submits < LOAD, "{submits}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_early_end_waits_for_what_is_running() {
+    let ends: [fn(&mut Board); 4] = [
+        |board| board.drain(),
+        |board| board.manifest_broke(),
+        |board| board.halt(HaltCause::Account(failure(FailureCode::KeyRefused)), false),
+        |board| board.halt(HaltCause::Account(failure(FailureCode::KeyRefused)), true),
+    ];
+    for end in ends {
+        let mut table = Table::with_rules(in_flight(1), vec![staged(1), staged(2)]);
+        assert_eq!(table.go(), ["submit 1"]);
+        end(&mut table.board);
+        assert!(!table.board.is_over(), "a submit is on the wire");
+        table.end_submit(1, rejected(), Signal::Sane);
+        assert_eq!(table.go(), [""; 0]);
+        assert!(table.board.is_over(), "the second one stays in the ledger");
+        table.board.loaded(vec![staged(3)], true, &mut table.actions);
+        assert_eq!(table.go(), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_manifest_still_polls_and_fetches() {
+    let mut table = Table::with(vec![staged(1)]);
+    table.go();
+    table.accept(1);
+    table.board.manifest_broke();
+    table.go();
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 1"]);
+    table.complete(1);
+    assert_eq!(table.go(), ["fetch 1"]);
+    table.publish(1);
+    table.go();
+    assert!(table.board.is_over());
+}
