@@ -22,14 +22,15 @@ use crate::{
     api::{ApiSettings, HttpApi, StatusOutcome},
     clock::Clock,
     config::Settings,
-    core::{Budget, Cadence, Fence, ItemState, RetryPolicy},
+    core::{Budget, Cadence, Fence, ItemState, RetryPolicy, RunEvent},
     fetch::{ClientSettings, FetchLimits, GetLimits, GuardedClient, HttpFetcher, sweep_leftovers},
-    ledger::{EditionHeader, Ledger, LedgerResult, SqliteLedger, Totals},
+    ledger::{EditionHeader, JobRecord, Ledger, LedgerResult, SqliteLedger, Totals},
     limit::LaneLimits,
     manifest::{Input, Manifest, ReadOptions, fingerprint_file},
-    report::{ProgressBar, ProgressLines, Reporters},
+    report::{ProgressBar, ProgressLines, Reporter as _, Reporters},
     run::{
-        self, Intake, IntakePlan, Outcome, Parts, Recorder, RunSettings, Stops, edition_content,
+        self, Intake, IntakeError, IntakeNotice, IntakePlan, Outcome, Parts, Recorder, RunSettings,
+        Stops, edition_content,
         recovery::{has_retriable, recover, retry_failed},
     },
     stage::{PublicBase, Publisher, SourceStager},
@@ -164,17 +165,19 @@ impl Session<'_> {
             publishers.push(Box::new(gateway.publisher()));
         }
         let rules = run_settings(self.settings, service.local.is_some());
-        let (plan, header) = self.plan(manifest).await?;
-        let owed = recover(self.ledger.as_ref(), fence, &rules, self.clock.now()).await?;
+        let mut reporters = self.reporters().await?;
+        let (plan, header) = self.take_in(fence, manifest, &mut reporters).await?;
+        // Before `recover`, which hands over what a retry asks for again.
         if let Some(Retry { in_doubt_too }) = retry {
             retry_failed(self.ledger.as_ref(), fence, in_doubt_too, self.clock.now()).await?;
         }
+        let owed = recover(self.ledger.as_ref(), fence, &rules, self.clock.now()).await?;
         let api = self.client(service)?;
         if service.local.is_none() && self.has_work(&plan).await? {
             preflight(&api, service).await?;
         }
         let recorder = self.recorder(&header).await?;
-        let reporters = self.reporters().await?.with(recorder.reporter());
+        let reporters = reporters.with(recorder.reporter());
         let parts = Parts {
             ledger: self.ledger.clone(),
             api: Arc::new(api),
@@ -192,52 +195,92 @@ impl Session<'_> {
             .map_err(|error| AppError::Internal(format!("signals cannot be heard: {error}")))?;
         let budget =
             Budget::new(self.ledger.totals().await?.money.committed(), self.settings.max_spend);
+        let plan = self.count_anew(plan).await?;
         let (intake, reading) = run::start_intake(self.ledger.clone(), fence, plan);
         let outcome = run::run(parts, rules, owed, budget, intake, stops).await;
         // A reader that waits for standard input would never notice that the run is over;
         // the ledger's writer is not stopped by this.
         reading.abort();
         let _ = reading.await;
-        recorder.finish().await?;
-        Ok((outcome?, started.elapsed()))
+        let recorded = recorder.finish().await;
+        let outcome = outcome?;
+        recorded?;
+        Ok((outcome, started.elapsed()))
     }
 
     /// Remembers the service, or refuses to mix the requests of two.
     async fn bind_service(&self, fence: Fence, name: &str, moved: bool) -> Result<(), AppError> {
         let begun = self.ledger.job().await?.service;
         match begun {
-            Some(begun) if begun != name && !moved => {
+            Some(begun) if begun == name => Ok(()),
+            // A move to or from this machine's own engine would be another service, which
+            // knows none of the requests that are paid for.
+            Some(begun) if !moved || begun == LOCAL_SERVICE || name == LOCAL_SERVICE => {
                 Err(AppError::OtherService { begun, now: name.to_owned() })
             }
-            Some(begun) if begun == name => Ok(()),
             _ => Ok(self.ledger.bind_service(fence, name.to_owned()).await?),
         }
     }
 
-    /// Finds out whether the manifest has to be read at all.
-    async fn plan(&self, manifest: Manifest) -> Result<(IntakePlan, EditionHeader), AppError> {
+    /// Finds out whether the manifest has to be read, and begins with it.
+    ///
+    /// A first manifest is read while its first photos are on their way. A manifest that
+    /// was edited is read to its end first: until then nobody knows which of the old
+    /// rows are still wanted, and nothing may be paid that is not.
+    async fn take_in(
+        &self,
+        fence: Fence,
+        manifest: Manifest,
+        reporters: &mut Reporters,
+    ) -> Result<(IntakePlan, EditionHeader), AppError> {
         let defaults = format!("{} {}", self.settings.scale, self.settings.model_version);
-        let base_dir = self.job.base_dir.display().to_string();
+        let header = run::header_of(&manifest, self.job.base_dir.display().to_string());
         let job = self.ledger.job().await?;
-        if let (Input::File(path), Some((_, content)), Some(header)) =
-            (&self.job.input, &job.finished, job.header)
-        {
-            let unchanged = fingerprint(path).await.is_some_and(|fingerprint| {
-                edition_content(&fingerprint, &defaults) == *content && header.base_dir == base_dir
-            });
-            if unchanged {
-                let totals = self.ledger.totals().await?;
-                let failed = totals.count(ItemState::Failed);
-                let intake = Intake { rows: totals.rows, photos: totals.all(), bad: failed };
-                return Ok((IntakePlan::Unchanged { intake }, header));
+        if self.is_unchanged(&job, &header, &defaults).await {
+            return Ok((IntakePlan::Unchanged { intake: Intake::default() }, header));
+        }
+        let edition = self.ledger.begin_edition(fence, header.clone()).await?;
+        let plan = IntakePlan::Read { manifest: Box::new(manifest), edition, defaults };
+        if job.begun.is_none() {
+            return Ok((plan, header));
+        }
+        let (mut notices, _reading) = run::start_intake(self.ledger.clone(), fence, plan);
+        while let Some(notice) = notices.recv().await {
+            match notice {
+                IntakeNotice::Rows(Intake { photos, bad, .. }) => {
+                    reporters.observe(&RunEvent::Imported { photos, bad, complete: false });
+                }
+                IntakeNotice::Complete(intake) => {
+                    return Ok((IntakePlan::Unchanged { intake }, header));
+                }
+                IntakeNotice::Failed(error) => return Err(error.into()),
             }
         }
-        let header = EditionHeader {
-            columns: manifest.columns().to_vec(),
-            source_column: manifest.source_column(),
-            base_dir: base_dir.clone(),
+        Err(IntakeError::Stopped.into())
+    }
+
+    /// Returns true when the ledger has exactly this manifest, read to its end.
+    async fn is_unchanged(&self, job: &JobRecord, header: &EditionHeader, defaults: &str) -> bool {
+        let (Input::File(path), Some((edition, content))) = (&self.job.input, &job.finished) else {
+            return false;
         };
-        Ok((IntakePlan::Read { manifest: Box::new(manifest), base_dir, defaults }, header))
+        let newest = job.begun == Some(*edition) && job.header.as_ref() == Some(header);
+        newest
+            && fingerprint(path)
+                .await
+                .is_some_and(|fingerprint| edition_content(&fingerprint, defaults) == *content)
+    }
+
+    /// What the reporters hear of a manifest that is in the ledger already, after a retry
+    /// has taken failed rows up again.
+    async fn count_anew(&self, plan: IntakePlan) -> LedgerResult<IntakePlan> {
+        if matches!(plan, IntakePlan::Read { .. }) {
+            return Ok(plan);
+        }
+        let totals = self.ledger.totals().await?;
+        let bad = totals.count(ItemState::Failed) + totals.count(ItemState::InDoubt);
+        let intake = Intake { rows: totals.rows, photos: totals.all(), bad };
+        Ok(IntakePlan::Unchanged { intake })
     }
 
     async fn has_work(&self, plan: &IntakePlan) -> LedgerResult<bool> {
@@ -370,6 +413,12 @@ fn conclude(outcome: Outcome, totals: &Totals) -> Result<Ended, AppError> {
     }
     if let Some(signal) = outcome.interrupted.filter(|signal| *signal != 0) {
         return Ok(Ended::Signal(signal));
+    }
+    if outcome.halted.is_none() && totals.settled() < totals.all() {
+        return Err(AppError::Internal(format!(
+            "{} photos were not taken up",
+            totals.all() - totals.settled()
+        )));
     }
     let unfinished = totals.count(ItemState::Failed) + totals.count(ItemState::InDoubt);
     Ok(Ended::Code(match (outcome.halted, unfinished) {
