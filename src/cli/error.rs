@@ -235,7 +235,7 @@ impl AppError {
 }
 
 fn service_words(service: &str) -> &str {
-    if service == super::run::LOCAL_SERVICE { "the local engine (--local)" } else { service }
+    if service == super::service::LOCAL_SERVICE { "the local engine (--local)" } else { service }
 }
 
 /// An address that cannot be used is the caller's to correct; the rest is this machine.

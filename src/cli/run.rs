@@ -1,11 +1,9 @@
 //! `restore-batch MANIFEST` and `restore-batch retry MANIFEST`.
 
-use std::{io::IsTerminal as _, path::Path, sync::Arc, time::Duration};
+use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
 use indicatif::MultiProgress;
-use secrecy::SecretString;
 use tokio::time::Instant;
-use url::Url;
 
 use super::{
     args::RunArgs,
@@ -14,48 +12,32 @@ use super::{
     error::AppError,
     exit::ExitCode,
     job::{Job, manifest_dir},
-    local::LocalGateway,
     render,
+    service::{LOCAL_SERVICE, Service, preflight},
     summary::{ending, summarise},
 };
 use crate::{
-    api::{ApiSettings, HttpApi, StatusOutcome},
+    api::{ApiSettings, HttpApi},
     clock::Clock,
     config::Settings,
-    core::{Budget, Cadence, Fence, ItemState, RetryPolicy, RunEvent},
+    core::{Budget, Cadence, Fence, ItemState, RetryPolicy},
     fetch::{ClientSettings, FetchLimits, GetLimits, GuardedClient, HttpFetcher, sweep_leftovers},
-    ledger::{EditionHeader, JobRecord, Ledger, LedgerResult, SqliteLedger, Totals},
+    ledger::{EditionHeader, Ledger, LedgerResult, SqliteLedger, Totals},
     limit::LaneLimits,
-    manifest::{Input, Manifest, ReadOptions, fingerprint_file},
-    report::{ProgressBar, ProgressLines, Reporter as _, Reporters},
+    manifest::{Manifest, ReadOptions},
+    report::{ProgressBar, ProgressLines, Reporters},
     run::{
-        self, Intake, IntakeError, IntakeNotice, IntakePlan, Outcome, Parts, Recorder, RunSettings,
-        Stops, edition_content,
+        self, IntakePlan, Outcome, Parts, Recorder, RunSettings, Stops,
         recovery::{has_retriable, recover, retry_failed},
     },
     stage::{PublicBase, Publisher, SourceStager},
     telemetry,
 };
 
-/// What the ledger calls the service of `--local`.
-pub(super) const LOCAL_SERVICE: &str = "local";
-
-/// Tries before the service counts as unusable at the start.
-const PREFLIGHT_TRIES: u32 = 3;
-
 /// What `retry` adds to a run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retry {
     pub(super) in_doubt_too: bool,
-}
-
-/// The service a run uses.
-struct Service {
-    base_url: Url,
-    key: Option<SecretString>,
-    /// How the ledger knows it.
-    name: String,
-    local: Option<LocalGateway>,
 }
 
 /// Restores the photos of one manifest.
@@ -116,36 +98,12 @@ pub(super) fn public_bases(
     settings.public_base.iter().map(parse).collect()
 }
 
-impl Service {
-    /// With a key, the remote service; without one, a gateway of our own.
-    async fn start(settings: &Settings, key: Option<SecretString>) -> Result<Self, AppError> {
-        if let Some(key) = key {
-            let base_url = settings.base_url.clone();
-            let name = base_url.to_string();
-            return Ok(Self { base_url, key: Some(key), name, local: None });
-        }
-        let gateway = LocalGateway::start(settings).await?;
-        Ok(Self {
-            base_url: gateway.base_url.clone(),
-            key: Some(gateway.key.clone()),
-            name: LOCAL_SERVICE.to_owned(),
-            local: Some(gateway),
-        })
-    }
-
-    async fn stop(self) {
-        if let Some(gateway) = self.local {
-            gateway.stop().await;
-        }
-    }
-}
-
 /// One run of one job, with its ledger open.
-struct Session<'a> {
-    job: &'a Job,
-    settings: &'a Settings,
+pub(super) struct Session<'a> {
+    pub(super) job: &'a Job,
+    pub(super) settings: &'a Settings,
     clock: Clock,
-    ledger: Arc<SqliteLedger>,
+    pub(super) ledger: Arc<SqliteLedger>,
     bars: MultiProgress,
 }
 
@@ -202,9 +160,9 @@ impl Session<'_> {
         // the ledger's writer is not stopped by this.
         reading.abort();
         let _ = reading.await;
-        let recorded = recorder.finish().await;
+        let files = recorder.finish().await;
         let outcome = outcome?;
-        recorded?;
+        files?;
         Ok((outcome, started.elapsed()))
     }
 
@@ -220,67 +178,6 @@ impl Session<'_> {
             }
             _ => Ok(self.ledger.bind_service(fence, name.to_owned()).await?),
         }
-    }
-
-    /// Finds out whether the manifest has to be read, and begins with it.
-    ///
-    /// A first manifest is read while its first photos are on their way. A manifest that
-    /// was edited is read to its end first: until then nobody knows which of the old
-    /// rows are still wanted, and nothing may be paid that is not.
-    async fn take_in(
-        &self,
-        fence: Fence,
-        manifest: Manifest,
-        reporters: &mut Reporters,
-    ) -> Result<(IntakePlan, EditionHeader), AppError> {
-        let defaults = format!("{} {}", self.settings.scale, self.settings.model_version);
-        let header = run::header_of(&manifest, self.job.base_dir.display().to_string());
-        let job = self.ledger.job().await?;
-        if self.is_unchanged(&job, &header, &defaults).await {
-            return Ok((IntakePlan::Unchanged { intake: Intake::default() }, header));
-        }
-        let edition = self.ledger.begin_edition(fence, header.clone()).await?;
-        let plan = IntakePlan::Read { manifest: Box::new(manifest), edition, defaults };
-        if job.begun.is_none() {
-            return Ok((plan, header));
-        }
-        let (mut notices, _reading) = run::start_intake(self.ledger.clone(), fence, plan);
-        while let Some(notice) = notices.recv().await {
-            match notice {
-                IntakeNotice::Rows(Intake { photos, bad, .. }) => {
-                    reporters.observe(&RunEvent::Imported { photos, bad, complete: false });
-                }
-                IntakeNotice::Complete(intake) => {
-                    return Ok((IntakePlan::Unchanged { intake }, header));
-                }
-                IntakeNotice::Failed(error) => return Err(error.into()),
-            }
-        }
-        Err(IntakeError::Stopped.into())
-    }
-
-    /// Returns true when the ledger has exactly this manifest, read to its end.
-    async fn is_unchanged(&self, job: &JobRecord, header: &EditionHeader, defaults: &str) -> bool {
-        let (Input::File(path), Some((edition, content))) = (&self.job.input, &job.finished) else {
-            return false;
-        };
-        let newest = job.begun == Some(*edition) && job.header.as_ref() == Some(header);
-        newest
-            && fingerprint(path)
-                .await
-                .is_some_and(|fingerprint| edition_content(&fingerprint, defaults) == *content)
-    }
-
-    /// What the reporters hear of a manifest that is in the ledger already, after a retry
-    /// has taken failed rows up again.
-    async fn count_anew(&self, plan: IntakePlan) -> LedgerResult<IntakePlan> {
-        if matches!(plan, IntakePlan::Read { .. }) {
-            return Ok(plan);
-        }
-        let totals = self.ledger.totals().await?;
-        let bad = totals.count(ItemState::Failed) + totals.count(ItemState::InDoubt);
-        let intake = Intake { rows: totals.rows, photos: totals.all(), bad };
-        Ok(IntakePlan::Unchanged { intake })
     }
 
     async fn has_work(&self, plan: &IntakePlan) -> LedgerResult<bool> {
@@ -332,32 +229,6 @@ impl Session<'_> {
         } else {
             Reporters::default().with(ProgressLines::stderr(done))
         })
-    }
-}
-
-/// Hashes a manifest; `None` when it cannot be read, which the reader then says better.
-async fn fingerprint(path: &Path) -> Option<crate::core::ContentHash> {
-    let path = path.to_owned();
-    tokio::task::spawn_blocking(move || fingerprint_file(&path)).await.ok()?.ok()
-}
-
-/// Asks the service for something that costs nothing, before anything is spent.
-async fn preflight(api: &HttpApi, service: &Service) -> Result<(), AppError> {
-    let base = service.base_url.to_string();
-    let mut last = None;
-    for attempt in 0..PREFLIGHT_TRIES {
-        if attempt > 0 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        match run::probe(api).await {
-            StatusOutcome::Unavailable(failure) => last = Some(failure),
-            StatusOutcome::Account(failure) => return Err(AppError::KeyRefused { base, failure }),
-            _ => return Ok(()),
-        }
-    }
-    match last {
-        Some(failure) => Err(AppError::Service { base, failure }),
-        None => Ok(()),
     }
 }
 
