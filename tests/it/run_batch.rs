@@ -273,6 +273,32 @@ fn plan_check_and_status_tell_and_spend_nothing() {
 }
 
 #[test]
+fn plan_counts_what_an_edited_manifest_adds() {
+    let world = World::new();
+    let (service, photos) = (Service::start(&world), Photos::start(&world, 8));
+    let manifest = |numbers: std::ops::Range<usize>| {
+        let rows: Vec<_> =
+            numbers.map(|number| format!("{},{number}\n", photos.url(number))).collect();
+        format!("img,number\n{}", rows.concat())
+    };
+    let plan = || {
+        let words = ["plan", "photos.csv", "--json"];
+        let plan = Command::new(&world, &words).with(&service).run().code(0).json();
+        (plan["to_submit"].as_u64(), plan["cost_usd"].clone())
+    };
+    world.write("photos.csv", manifest(0..5));
+    Command::new(&world, &["photos.csv"]).with(&service).run().code(0);
+    assert_eq!(plan(), (Some(0), "0.00".into()));
+
+    // Five done, of which three are named no more; three new.
+    world.write("photos.csv", manifest(3..8));
+    assert_eq!(plan(), (Some(3), "0.0093".into()));
+    assert_eq!(plan(), (Some(3), "0.0093".into()), "planning changes nothing");
+    Command::new(&world, &["photos.csv"]).with(&service).run().code(0);
+    assert_eq!(service.accepted(), 8);
+}
+
+#[test]
 fn completions_and_manual_name_the_commands() {
     let world = World::new();
     for shell in ["bash", "zsh", "fish"] {
