@@ -1,6 +1,6 @@
 //! `restore-batch plan MANIFEST`: what a run would do and cost.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
@@ -15,11 +15,14 @@ use super::{
 };
 use crate::{
     config::Settings,
-    core::{ItemId, ItemState},
-    ledger::{Ledger, SqliteLedger, Totals},
+    core::{FailureCode, InDoubtPolicy, Item, ItemId, ItemState, MOST_DOUBTFUL_SUBMITS},
+    ledger::{Ledger, LedgerResult, SqliteLedger},
     manifest::{Manifest, ReadOptions},
-    run::{self, IntakeNotice, IntakePlan},
+    run::{self, Intake, IntakeNotice, IntakePlan},
 };
+
+/// Items read from the ledger at once.
+const PAGE: usize = 256;
 
 /// What a run would do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,8 +47,23 @@ struct Earlier {
     charged_usd: String,
 }
 
-/// Counts a manifest by importing it into a ledger that is thrown away: the same rules
-/// as a run, and memory that does not depend on the manifest.
+/// What importing the manifest has shown.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Counted {
+    rows: u64,
+    photos: u64,
+    bad_rows: u64,
+    /// Why one of them is bad.
+    bad_row: Option<String>,
+    /// Photos to be submitted that have no public URL yet.
+    local_files: u64,
+    /// All photos to be submitted.
+    to_submit: u64,
+}
+
+/// Counts a manifest by importing it into a copy of the job's ledger that is thrown
+/// away: the same rules as a run, with what earlier runs have done, and memory that
+/// does not depend on the manifest.
 pub(super) async fn plan(args: PlanArgs) -> Result<ExitCode, AppError> {
     let typed = args.job;
     let dir = manifest_dir(&typed.manifest)?;
@@ -55,50 +73,35 @@ pub(super) async fn plan(args: PlanArgs) -> Result<ExitCode, AppError> {
     let reachable = typed.local || !public_bases(settings, &job)?.is_empty();
     let options = ReadOptions::new(&job.base_dir, settings.scale, &settings.model_version);
     let manifest = Manifest::open(&job.input, options)?;
-    let (totals, local_files, bad_row) = count(manifest, &job).await?;
-    let earlier = earlier(&job).await?;
-    let unreachable = if reachable { 0 } else { local_files };
-    let plan = estimate(&totals, local_files, unreachable, earlier, settings);
+    let unusable = |source| AppError::JobFolder { path: std::env::temp_dir(), source };
+    let scratch = tempfile::tempdir().map_err(unusable)?;
+    let path = scratch.path().join("ledger.db");
+    let earlier = copy_earlier(&job, &path).await?;
+    let ledger = Arc::new(SqliteLedger::open(&path).await?);
+    let again = Again { local: typed.local, in_doubt: settings.in_doubt };
+    let counted = count(ledger.clone(), manifest, &job, again).await?;
+    if let Ok(ledger) = Arc::try_unwrap(ledger) {
+        ledger.close().await;
+    }
+    let plan = estimate(&counted, reachable, earlier, settings);
     let text = if typed.json {
         serde_json::to_string_pretty(&plan).map(|text| text + "\n").unwrap_or_default()
     } else {
-        describe(&plan, reachable, bad_row.as_deref(), settings)
+        describe(&plan, reachable, counted.bad_row.as_deref(), settings)
     };
     render::result(&text);
     Ok(ExitCode::Done)
 }
 
-async fn count(manifest: Manifest, job: &Job) -> Result<(Totals, u64, Option<String>), AppError> {
-    let failed = |source| AppError::JobFolder { path: std::env::temp_dir(), source };
-    let scratch = tempfile::tempdir().map_err(failed)?;
-    let ledger = Arc::new(SqliteLedger::open(&scratch.path().join("ledger.db")).await?);
-    let fence = ledger.begin_session().await?;
-    let header = run::header_of(&manifest, job.base_dir.display().to_string());
-    let edition = ledger.begin_edition(fence, header).await?;
-    let plan = IntakePlan::Read { manifest: Box::new(manifest), edition, defaults: String::new() };
-    let (mut notices, reading) = run::start_intake(ledger.clone(), fence, plan);
-    while let Some(notice) = notices.recv().await {
-        if let IntakeNotice::Failed(error) = notice {
-            return Err(error.into());
-        }
-    }
-    // It has said all it had to say.
-    let _ = reading.await;
-    let totals = ledger.totals().await?;
-    let failed = ledger.open_items(vec![ItemState::Failed], ItemId(0), 1).await?;
-    let bad_row = failed.into_iter().next().and_then(|item| item.failure);
-    let local = totals.count(ItemState::Pending);
-    if let Ok(ledger) = Arc::try_unwrap(ledger) {
-        ledger.close().await;
-    }
-    Ok((totals, local, bad_row.map(|failure| failure.message)))
-}
-
-async fn earlier(job: &Job) -> Result<Option<Earlier>, AppError> {
+/// Copies the job's ledger to `path`, if there is one, and says what it holds.
+async fn copy_earlier(job: &Job, path: &Path) -> Result<Option<Earlier>, AppError> {
     if !job.has_ledger() {
         return Ok(None);
     }
-    let totals = job.look_at_ledger().await?.totals().await?;
+    let ledger = job.look_at_ledger().await?;
+    let totals = ledger.totals().await?;
+    ledger.copy_to(path).await?;
+    ledger.close().await;
     let count = |state| totals.count(state);
     Ok(Some(Earlier {
         done: count(ItemState::Done) + count(ItemState::Skipped),
@@ -110,23 +113,102 @@ async fn earlier(job: &Job) -> Result<Option<Earlier>, AppError> {
     }))
 }
 
+async fn count(
+    ledger: Arc<dyn Ledger>,
+    manifest: Manifest,
+    job: &Job,
+    again: Again,
+) -> Result<Counted, AppError> {
+    let fence = ledger.begin_session().await?;
+    let header = run::header_of(&manifest, job.base_dir.display().to_string());
+    let edition = ledger.begin_edition(fence, header).await?;
+    let plan = IntakePlan::Read { manifest: Box::new(manifest), edition, defaults: String::new() };
+    let (mut notices, reading) = run::start_intake(ledger.clone(), fence, plan);
+    let mut intake = Intake::default();
+    while let Some(notice) = notices.recv().await {
+        match notice {
+            IntakeNotice::Rows(read) | IntakeNotice::Complete(read) => intake = read,
+            IntakeNotice::Failed(error) => return Err(error.into()),
+        }
+    }
+    // It has said all it had to say.
+    let _ = reading.await;
+    let totals = ledger.totals().await?;
+    let local_files = totals.count(ItemState::Pending);
+    let waiting = local_files + totals.count(ItemState::Staged);
+    let bad_row = if intake.bad == 0 { None } else { a_bad_row(ledger.as_ref()).await? };
+    Ok(Counted {
+        rows: intake.rows,
+        photos: intake.photos,
+        bad_rows: intake.bad,
+        bad_row,
+        local_files,
+        to_submit: waiting + again.count(ledger.as_ref()).await?,
+    })
+}
+
+/// Returns why the first bad row is bad.
+async fn a_bad_row(ledger: &dyn Ledger) -> LedgerResult<Option<String>> {
+    let mut after = ItemId(0);
+    loop {
+        let page = ledger.open_items(vec![ItemState::Failed], after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        after = last.id;
+        let failures = page.into_iter().filter_map(|item| item.failure);
+        if let Some(bad) = failures.into_iter().find(|failure| failure.code == FailureCode::BadRow)
+        {
+            return Ok(Some(bad.message));
+        }
+    }
+}
+
+/// Which photos a run submits again although an earlier one has submitted them: what
+/// [`recover`](run::recovery::recover) will make of them.
+#[derive(Debug, Clone, Copy)]
+struct Again {
+    /// The service that knew the requests is gone.
+    local: bool,
+    in_doubt: InDoubtPolicy,
+}
+
+impl Again {
+    /// Counts them among those that the manifest, just imported, names.
+    async fn count(self, ledger: &dyn Ledger) -> LedgerResult<u64> {
+        let named = ledger.job().await?.finished.map(|(edition, _)| edition);
+        let states =
+            [ItemState::Submitting, ItemState::Submitted, ItemState::Ready, ItemState::InDoubt];
+        let (mut count, mut after) = (0, ItemId(0));
+        loop {
+            let page = ledger.open_items(states.to_vec(), after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(count) };
+            after = last.id;
+            let named = page.iter().filter(|item| Some(item.edition) == named);
+            count += named.filter(|item| self.submits(item)).count() as u64;
+        }
+    }
+
+    fn submits(self, item: &Item) -> bool {
+        let doubtful = matches!(item.state, ItemState::Submitting | ItemState::InDoubt);
+        let resubmits =
+            self.in_doubt == InDoubtPolicy::Resubmit && item.attempts() < MOST_DOUBTFUL_SUBMITS;
+        self.local || (doubtful && resubmits)
+    }
+}
+
 fn estimate(
-    totals: &Totals,
-    local_files: u64,
-    unreachable: u64,
+    counted: &Counted,
+    reachable: bool,
     earlier: Option<Earlier>,
     settings: &Settings,
 ) -> Plan {
-    let bad_rows = totals.count(ItemState::Failed);
-    let settled = earlier.as_ref().map_or(0, |jobs| jobs.done + jobs.in_flight);
-    let items = totals.all() - bad_rows - unreachable;
-    let to_submit = items.saturating_sub(settled);
+    let unreachable = if reachable { 0 } else { counted.local_files };
+    let to_submit = counted.to_submit.saturating_sub(unreachable);
     let (time, bound_by) = shortest_time(to_submit, settings);
     Plan {
-        rows: totals.rows,
-        duplicates: totals.rows.saturating_sub(totals.all()),
-        bad_rows,
-        local_files,
+        rows: counted.rows,
+        duplicates: counted.rows.saturating_sub(counted.photos),
+        bad_rows: counted.bad_rows,
+        local_files: counted.local_files,
         to_submit,
         cost_usd: settings.price.times(to_submit).to_string(),
         seconds_at_least: time.as_secs_f64(),
@@ -167,8 +249,7 @@ fn describe(plan: &Plan, reachable: bool, bad_row: Option<&str>, settings: &Sett
         let first = bad_row.map(|why| format!(", such as {why}")).unwrap_or_default();
         line("bad rows", format!("{}{first}", plan.bad_rows));
     }
-    let all_done = plan.earlier_runs.as_ref().is_some_and(|runs| runs.done >= plan.local_files);
-    if plan.local_files > 0 && !reachable && !all_done {
+    if plan.local_files > 0 && !reachable {
         line(
             "local files",
             format!("{} will fail: use --local or --public-base FOLDER=URL", plan.local_files),
@@ -207,7 +288,12 @@ fn time_text(plan: &Plan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::RawConfig, core::Micros};
+    use crate::{
+        config::RawConfig,
+        core::ItemEvent,
+        ledger::MemoryLedger,
+        testing::ledger_suite::samples::{accepted, intent, lost, rows, start},
+    };
 
     fn settings() -> Settings {
         Settings::new(&RawConfig::load(false, None, None, [], vec![]).unwrap()).unwrap()
@@ -221,14 +307,38 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_is_not_counted_again() {
-        let mut totals = Totals { rows: 12, ..Totals::default() };
-        totals.items[ItemState::Staged as usize] = 9;
-        totals.items[ItemState::Failed as usize] = 1;
-        let earlier =
-            Earlier { done: 3, in_flight: 1, failed: 0, charged_usd: Micros(9_300).to_string() };
-        let plan = estimate(&totals, 0, 0, Some(earlier), &settings());
-        assert_eq!((plan.to_submit, plan.duplicates, plan.bad_rows), (5, 2, 1));
-        assert_eq!(plan.cost_usd, "0.0155");
+    fn local_files_without_a_way_to_the_service_cost_nothing() {
+        let counted = Counted {
+            rows: 12,
+            photos: 10,
+            bad_rows: 1,
+            local_files: 4,
+            to_submit: 9,
+            ..Counted::default()
+        };
+        let plan = estimate(&counted, true, None, &settings());
+        assert_eq!((plan.to_submit, plan.duplicates, plan.bad_rows), (9, 2, 1));
+        assert_eq!(plan.cost_usd, "0.0279");
+        assert_eq!(estimate(&counted, false, None, &settings()).to_submit, 5);
+    }
+
+    #[tokio::test]
+    async fn what_a_restart_sends_again_is_counted() {
+        let ledger = MemoryLedger::new();
+        let names = ["submitting", "submitted", "in-doubt", "twice", "gone", "staged"];
+        let mut job = start(&ledger, rows(&names)).await.unwrap();
+        job.advance(1, intent()).await.unwrap();
+        job.advance_all(2, vec![intent(), accepted("r")]).await.unwrap();
+        job.advance_all(3, vec![intent(), lost()]).await.unwrap();
+        for _ in 1..MOST_DOUBTFUL_SUBMITS {
+            job.advance_all(4, vec![intent(), lost(), ItemEvent::Resubmit]).await.unwrap();
+        }
+        job.advance_all(4, vec![intent(), lost()]).await.unwrap();
+        job.advance(5, intent()).await.unwrap();
+        job.read(rows(&["submitting", "submitted", "in-doubt", "twice", "staged"])).await.unwrap();
+        let counted = async |local, in_doubt| Again { local, in_doubt }.count(&ledger).await;
+        assert_eq!(counted(false, InDoubtPolicy::Hold).await, Ok(0));
+        assert_eq!(counted(false, InDoubtPolicy::Resubmit).await, Ok(2));
+        assert_eq!(counted(true, InDoubtPolicy::Resubmit).await, Ok(4));
     }
 }

@@ -319,27 +319,33 @@ impl Item {
     /// Returns the event with which `retry` takes a failed or doubtful item up
     /// again, and `None` when it cannot: not failed, or a row only an editor can mend.
     ///
-    /// An item whose request is known and may still give a picture is asked for
-    /// again, never paid for again.
+    /// An item whose request may still give a picture is asked for again, never paid
+    /// for again.
     #[must_use]
     pub fn retry_event(&self, in_doubt_too: bool) -> Option<ItemEvent> {
         let failure = self.failure.as_ref()?;
-        match (self.state, failure.code) {
-            (ItemState::InDoubt, _) => in_doubt_too.then_some(ItemEvent::Resubmit),
-            (ItemState::Failed, FailureCode::BadRow) => None,
-            (
-                ItemState::Failed,
-                FailureCode::UnknownRequest
-                | FailureCode::Deadline
-                | FailureCode::NoMedia
-                | FailureCode::MediaBlocked
-                | FailureCode::MediaUnavailable
-                | FailureCode::MediaInvalid
-                | FailureCode::MediaTooLarge,
-            ) => Some(ItemEvent::RetryPoll),
-            (ItemState::Failed, _) => Some(ItemEvent::RetrySubmit),
+        match self.state {
+            ItemState::InDoubt => in_doubt_too.then_some(ItemEvent::Resubmit),
+            ItemState::Failed if failure.code == FailureCode::BadRow => None,
+            ItemState::Failed if self.may_still_deliver(failure.code) => Some(ItemEvent::RetryPoll),
+            ItemState::Failed => Some(ItemEvent::RetrySubmit),
             _ => None,
         }
+    }
+
+    /// Returns true when the item, which failed for `code`, has a request that is or may
+    /// be paid for and that the service has not ended without a picture.
+    fn may_still_deliver(&self, code: FailureCode) -> bool {
+        let paid = matches!(self.booking(), Some(Booking::Charged | Booking::PossiblyCharged));
+        // A source fails before a submit: a request that is known here nevertheless is
+        // the one before, which a retry has given up.
+        let over = matches!(
+            code,
+            FailureCode::ServiceFailed
+                | FailureCode::SourceNotPublic
+                | FailureCode::SourceUnreadable
+        );
+        self.request.is_some() && paid && !over
     }
 }
 
@@ -439,6 +445,53 @@ mod tests {
         assert_eq!(again.state, ItemState::Submitted);
         assert_eq!(again.request.unwrap().id, RequestId("r".into()));
         assert_eq!(again.charged, Micros(3100));
+    }
+
+    /// Whatever it was that stopped a download, or the wait for one.
+    #[test]
+    fn a_request_that_may_deliver_is_asked_again_whatever_the_code() {
+        for code in FailureCode::ALL {
+            let expected = match code {
+                FailureCode::BadRow => None,
+                FailureCode::ServiceFailed
+                | FailureCode::SourceNotPublic
+                | FailureCode::SourceUnreadable => Some(ItemEvent::RetrySubmit),
+                _ => Some(ItemEvent::RetryPoll),
+            };
+            let completed = ItemEvent::Completed { media: vec!["m".into()] };
+            let undelivered = ItemEvent::FetchGaveUp(failure(code));
+            let charged = after(vec![intent(), accepted(), completed, undelivered]);
+            assert_eq!(charged.retry_event(false), expected, "{code}");
+            let gave_up = ItemEvent::PollGaveUp(failure(code));
+            let possibly = after(vec![intent(), accepted(), gave_up]);
+            assert_eq!(possibly.retry_event(false), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_was_free_is_submitted_anew_whatever_the_code() {
+        for code in FailureCode::ALL {
+            let expected = (code != FailureCode::BadRow).then_some(ItemEvent::RetrySubmit);
+            for events in [
+                vec![ItemEvent::SourceRejected(failure(code))],
+                vec![intent(), ItemEvent::Rejected(failure(code))],
+                vec![intent(), accepted(), ItemEvent::ServiceErrorAgain(failure(code))],
+            ] {
+                assert_eq!(after(events).retry_event(true), expected, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_gone_when_a_failed_request_is_retried_is_staged_anew() {
+        let item = after(vec![
+            intent(),
+            accepted(),
+            ItemEvent::ServiceFailed(failure(FailureCode::ServiceFailed)),
+            ItemEvent::RetrySubmit,
+            ItemEvent::SourceRejected(failure(FailureCode::SourceUnreadable)),
+        ]);
+        assert_eq!(item.retry_event(false), Some(ItemEvent::RetrySubmit));
     }
 
     #[test]

@@ -81,9 +81,19 @@ pub trait Ledger: Send + Sync {
 
     /// Adds rows, and the items that are not known yet, in one transaction.
     ///
-    /// A row whose item is already known points to that item and only moves it to
-    /// this edition; state, money and request stay. The first row of an item decides
-    /// its `stem`. An item that an older edition only knows as a bad row
+    /// A row whose item is already known points to that item and moves it to this
+    /// edition; money, request and `stem` stay as they are. What the row says now
+    /// counts from here on, so that a fresh signature of a source's URL is used:
+    ///
+    /// - `Pending` and `Staged` items take the row's source, scale, version and state,
+    ///   and lose their staged URL;
+    /// - `Failed` and `InDoubt` items take the same, but keep their state, until a
+    ///   retry. One in doubt whose source needs staging has that source as its staged
+    ///   URL, which is to be made anew like any of an earlier run;
+    /// - items that are owed or done stay as they are: their request was made with what
+    ///   the row said then. A row that is bad by itself changes no known item.
+    ///
+    /// Of several rows of one edition the first counts. An item that an older edition only knows as a bad row
     /// ([`BadRow`](crate::core::FailureCode::BadRow)) starts over with what the
     /// corrected row says.
     ///

@@ -1,5 +1,5 @@
 //! Decides what an import changes: which rows name new items, which move known items
-//! to this edition, which are duplicates.
+//! to this edition and renew what is known of their source, which are duplicates.
 //!
 //! Pure, and shared by both ledgers: they look up what is known, ask [`plan`], and
 //! write what it says in one transaction.
@@ -48,6 +48,17 @@ pub(super) struct MovedItem {
     pub(super) settlement: Option<i64>,
 }
 
+/// A known item that takes over what its row says now.
+#[derive(Debug)]
+pub(super) struct RenewedItem {
+    pub(super) id: ItemId,
+    pub(super) source: String,
+    pub(super) scale: u8,
+    pub(super) version: String,
+    pub(super) state: ItemState,
+    pub(super) staged_url: Option<String>,
+}
+
 /// A row to be written.
 #[derive(Debug)]
 pub(super) struct PlannedRow {
@@ -62,6 +73,8 @@ pub(super) struct PlannedRow {
 pub(super) struct Plan {
     pub(super) items: Vec<PlannedItem>,
     pub(super) moved: Vec<MovedItem>,
+    /// Some of those in `moved`.
+    pub(super) renewed: Vec<RenewedItem>,
     pub(super) rows: Vec<PlannedRow>,
     pub(super) imported: Imported,
 }
@@ -83,6 +96,7 @@ pub(super) fn plan(
             Some(known) if known.edition == head.edition => (known.id, false),
             Some(known) if !known.is_bad_row() => {
                 known.edition = head.edition;
+                plan.renewed.extend(renew(known, item));
                 plan.moved.push(move_item(known, head));
                 (known.id, true)
             }
@@ -102,6 +116,29 @@ pub(super) fn plan(
     }
     head.totals.rows += plan.imported.rows;
     plan
+}
+
+/// Returns what a row changes of a known item. Nothing when the item is done, or owed:
+/// its request was made with what the row said then. Nothing either when the row is bad.
+fn renew(known: &mut Known, row: NewItem) -> Option<RenewedItem> {
+    let row_state = row.state.ok()?;
+    match known.state {
+        ItemState::Pending | ItemState::Staged => known.state = row_state,
+        ItemState::Failed | ItemState::InDoubt => {}
+        _ => return None,
+    }
+    // When an item in doubt is sent again it counts as staged. One that needs staging
+    // must not look as if its source were a URL: with any staged URL it is staged anew.
+    let doubtful = known.state == ItemState::InDoubt && row_state == ItemState::Pending;
+    let staged_url = doubtful.then(|| row.source.clone());
+    Some(RenewedItem {
+        id: known.id,
+        source: row.source,
+        scale: row.scale,
+        version: row.version,
+        state: known.state,
+        staged_url,
+    })
 }
 
 fn move_item(known: &Known, head: &mut Head) -> MovedItem {

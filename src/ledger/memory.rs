@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{
     contract::{Audit, Ledger, LedgerError, LedgerResult},
     head::{AttemptRecord, Head, Kept},
-    import::{Known, PlannedItem, PlannedRow, plan},
+    import::{Known, PlannedItem, PlannedRow, RenewedItem, plan},
     record::{
         EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
     },
@@ -80,6 +80,11 @@ impl Store {
             if let Some(entry) = self.items.get_mut(&moved.id) {
                 entry.kept.item.edition = edition;
                 entry.kept.settlement = moved.settlement;
+            }
+        }
+        for renewed in plan.renewed {
+            if let Some(entry) = self.items.get_mut(&renewed.id) {
+                renew_item(&mut entry.kept.item, renewed);
             }
         }
         for row in plan.rows {
@@ -182,6 +187,14 @@ fn new_item(planned: PlannedItem, edition: Edition) -> Kept {
     let mut item = Item::new(planned.id, edition, photo, planned.state);
     item.failure = planned.failure;
     Kept { item, settlement: planned.settlement }
+}
+
+fn renew_item(item: &mut Item, renewed: RenewedItem) {
+    item.source = renewed.source;
+    item.scale = renewed.scale;
+    item.version = renewed.version;
+    item.state = renewed.state;
+    item.staged_url = renewed.staged_url;
 }
 
 impl Ledger for MemoryLedger {

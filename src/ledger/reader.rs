@@ -1,6 +1,8 @@
 //! Reads the database on connections that cannot write, at the same time as the
 //! writer and without waiting for it.
 
+use std::path::Path;
+
 use futures::TryStreamExt;
 use sqlx::{
     SqlitePool,
@@ -93,6 +95,14 @@ impl Reader {
             header,
             service,
         })
+    }
+
+    pub(super) async fn copy_to(&self, path: &Path) -> LedgerResult<()> {
+        let name = path.to_str().ok_or_else(|| {
+            LedgerError::Unavailable("the path of the copy is not UTF-8".to_owned())
+        })?;
+        sqlx::query("VACUUM INTO ?1").bind(name).execute(&self.pool).await?;
+        Ok(())
     }
 
     pub(super) async fn open_items(

@@ -15,7 +15,7 @@ use super::{
     contract::LedgerResult,
     fault::damaged,
     head::{AttemptRecord, Kept},
-    import::{MovedItem, PlannedItem, PlannedRow},
+    import::{MovedItem, PlannedItem, PlannedRow, RenewedItem},
     record::RowRecord,
 };
 use crate::core::{
@@ -223,6 +223,30 @@ pub(super) struct ItemMove {
 impl ItemMove {
     pub(super) fn new(moved: &MovedItem) -> Self {
         Self { id: moved.id.0, settlement: moved.settlement }
+    }
+}
+
+/// What a known item takes over from its row, as `RENEW_ITEMS` unfolds it.
+#[derive(Serialize)]
+pub(super) struct ItemRenewal<'a> {
+    id: i64,
+    source: &'a str,
+    scale: u8,
+    version: &'a str,
+    state: &'static str,
+    staged_url: Option<&'a str>,
+}
+
+impl<'a> ItemRenewal<'a> {
+    pub(super) fn new(renewed: &'a RenewedItem) -> Self {
+        Self {
+            id: renewed.id.0,
+            source: &renewed.source,
+            scale: renewed.scale,
+            version: &renewed.version,
+            state: renewed.state.as_str(),
+            staged_url: renewed.staged_url.as_deref(),
+        }
     }
 }
 

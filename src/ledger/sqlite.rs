@@ -88,6 +88,16 @@ impl SqliteLedger {
         Ok(Self { reader: Reader::open(options).await?, writer: None })
     }
 
+    /// Copies the ledger as it is at this moment into the new file `path`, also while a
+    /// run writes to it. The copy is a ledger by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Unavailable`] when `path` exists or cannot be written.
+    pub async fn copy_to(&self, path: &Path) -> LedgerResult<()> {
+        self.reader.copy_to(path).await.map_err(|error| at_path(error, path))
+    }
+
     /// Ends all reads and writes, waits for the last commit and folds the log into
     /// the file.
     pub async fn close(self) {

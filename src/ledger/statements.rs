@@ -14,7 +14,7 @@ use super::{
     head::Head,
     import::{Known, Plan, plan},
     record::{EditionHeader, Imported, Money, NewRow},
-    rows::{ItemInsert, ItemMove, RowInsert, RowReader, hex, to_json, to_json_array},
+    rows::{ItemInsert, ItemMove, ItemRenewal, RowInsert, RowReader, hex, to_json, to_json_array},
 };
 use crate::core::{Edition, Fence, ItemId, ItemKey, Micros, collision_key};
 
@@ -38,6 +38,11 @@ const INSERT_ITEMS: &str = "INSERT INTO items \
      settlement = excluded.settlement";
 
 const MOVE_ITEMS: &str = "UPDATE items SET edition = ?2, settlement = given.value ->> '$.settlement' \
+     FROM json_each(?1) AS given WHERE items.id = given.value ->> '$.id'";
+
+const RENEW_ITEMS: &str = "UPDATE items SET source = given.value ->> '$.source', \
+     scale = given.value ->> '$.scale', version = given.value ->> '$.version', \
+     state = given.value ->> '$.state', staged_url = given.value ->> '$.staged_url' \
      FROM json_each(?1) AS given WHERE items.id = given.value ->> '$.id'";
 
 const UPSERT_STEMS: &str = "INSERT INTO stems (stem_key, items) \
@@ -254,8 +259,12 @@ async fn write_items(
         sqlx::query(MOVE_ITEMS)
             .bind(to_json_array(plan.moved.iter().map(ItemMove::new))?)
             .bind(edition.0)
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
+    }
+    if !plan.renewed.is_empty() {
+        let renewed = to_json_array(plan.renewed.iter().map(ItemRenewal::new))?;
+        sqlx::query(RENEW_ITEMS).bind(renewed).execute(connection).await?;
     }
     Ok(())
 }

@@ -2,10 +2,12 @@
 
 use std::{
     borrow::Cow,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use url::Url;
+
+use crate::core::normalise_path;
 
 /// Words that begin an address even without `//`, so that `data:image/png;…` is
 /// not looked for as a file. Any other `word:` may begin a file name.
@@ -142,28 +144,12 @@ fn parse_address(text: &str) -> Result<Url, SourceError> {
 }
 
 fn parse_path(text: &str, base_dir: &Path) -> Result<PathBuf, SourceError> {
-    let path = normalise(&base_dir.join(text));
+    let path = normalise_path(&base_dir.join(text));
     let last = text.rsplit('/').next().unwrap_or(text);
     if matches!(last, "" | "." | "..") || path.file_name().is_none() {
         return Err(SourceError::Folder);
     }
     Ok(path)
-}
-
-/// Removes `.` and `..` by name alone, without asking the disk for links.
-fn normalise(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            // At the root this does nothing, as on the disk.
-            Component::ParentDir => {
-                normal.pop();
-            }
-            other => normal.push(other),
-        }
-    }
-    normal
 }
 
 #[cfg(test)]

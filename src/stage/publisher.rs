@@ -9,6 +9,8 @@ use std::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
+use crate::core::normalise_path;
+
 /// What may stand in a path segment as it is (RFC 3986, "unreserved").
 const PATH_SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -55,28 +57,13 @@ impl PublicBase {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(error("the address must end with a path"));
         }
-        Ok(Self { folder: normalise(&base_dir.join(folder)), url })
+        Ok(Self { folder: normalise_path(&base_dir.join(folder)), url })
     }
-}
-
-/// Removes `.` and `..` by text alone; symbolic links are not followed.
-pub(super) fn normalise(path: &Path) -> PathBuf {
-    use std::path::Component;
-    path.components().fold(PathBuf::new(), |mut whole, part| {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                whole.pop();
-            }
-            part => whole.push(part),
-        }
-        whole
-    })
 }
 
 impl Publisher for PublicBase {
     fn url_of(&self, path: &Path) -> Option<Url> {
-        let below = normalise(path);
+        let below = normalise_path(path);
         let relative = below.strip_prefix(&self.folder).ok()?.to_str()?;
         let encoded: Vec<_> = relative
             .split('/')

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use futures::future::BoxFuture;
 
-use super::{Publisher, Stager, inspect, publisher::normalise};
-use crate::core::{Failure, FailureClass, FailureCode};
+use super::{Publisher, Stager, inspect};
+use crate::core::{Failure, FailureClass, FailureCode, normalise_path};
 
 /// Stages local pictures through the first publisher that knows their folder.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Stager for SourceStager {
                     "`{source}` is in a bucket, which this version cannot read; use presigned https:// addresses"
                 )));
             }
-            let path = normalise(&self.base_dir.join(source));
+            let path = normalise_path(&self.base_dir.join(source));
             let Some(url) = self.publishers.iter().find_map(|one| one.url_of(&path)) else {
                 return Err(not_public(format!(
                     "`{source}` is a file on this machine, which the service cannot read; use `--local`, \

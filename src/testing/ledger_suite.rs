@@ -40,6 +40,7 @@ macro_rules! ledger_contract {
             import::duplicates_share_an_item,
             import::bad_rows_have_failed_at_once,
             import::a_corrected_row_starts_over,
+            import::what_a_row_says_now_counts_until_it_is_submitted,
             import::an_edited_manifest_replaces_rows_and_keeps_money,
             import::what_is_owed_is_offered_for_ever,
             import::an_unfinished_edition_is_replaced,

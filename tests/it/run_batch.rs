@@ -102,6 +102,31 @@ fn an_edited_manifest_submits_only_what_is_new() {
     assert_eq!(service.accepted(), 7, "another scale is another picture");
 }
 
+/// An export that is signed anew: what was not sent goes out under its fresh address.
+#[test]
+fn a_fresh_signature_is_used_for_what_was_not_submitted() {
+    let world = World::new();
+    let (service, photos) = (Service::start(&world), Photos::start(&world, 3));
+    let manifest = |signature: &str| {
+        let row = |number| format!("{number},{}?sig={signature},{number}\n", photos.url(number));
+        format!("id,img,number\n{}{}{}", row(0), row(1), row(2))
+    };
+    world.write("photos.csv", manifest("old"));
+    let capped = Command::new(&world, &["photos.csv", "--max-spend=0.0031"]);
+    capped.with(&service).run().code(4);
+    assert_eq!(service.accepted(), 1);
+
+    world.write("photos.csv", manifest("new"));
+    Command::new(&world, &["photos.csv"]).with(&service).run().code(0);
+    assert_eq!(service.accepted(), 3);
+    service.accepted_nothing_twice();
+    let read: Vec<_> = photos.server.requests().into_iter().map(|read| read.target).collect();
+    let with = |signature| read.iter().filter(|target| target.ends_with(signature)).count();
+    assert_eq!((with("?sig=old"), with("?sig=new")), (1, 2), "{read:?}");
+    let found = audit(&world, "photos.restored");
+    each_row_has_its_own_photo(&world.path("photos.restored"), &found, |row| row);
+}
+
 #[test]
 fn failures_are_a_manifest_and_retry_pays_only_for_what_was_mended() {
     let world = World::new();
@@ -270,6 +295,27 @@ fn plan_check_and_status_tell_and_spend_nothing() {
     let show = Command::new(&world, &["check", "--show", "--local"]);
     let show = show.env("RESTORE_BATCH_SCALE", "3").run().code(0).stdout;
     assert!(show.contains("# environment RESTORE_BATCH_SCALE"), "{show}");
+}
+
+#[test]
+fn plan_counts_what_an_edited_manifest_adds() {
+    let world = World::new();
+    let (service, photos) = (Service::start(&world), Photos::start(&world, 8));
+    let plan = || {
+        let words = ["plan", "photos.csv", "--json"];
+        let plan = Command::new(&world, &words).with(&service).run().code(0).json();
+        (plan["to_submit"].as_u64(), plan["cost_usd"].clone())
+    };
+    world.write("photos.csv", photos.rows(0..5));
+    Command::new(&world, &["photos.csv"]).with(&service).run().code(0);
+    assert_eq!(plan(), (Some(0), "0.00".into()));
+
+    // Five done, of which three are named no more; three new.
+    world.write("photos.csv", photos.rows(3..8));
+    assert_eq!(plan(), (Some(3), "0.0093".into()));
+    assert_eq!(plan(), (Some(3), "0.0093".into()), "planning changes nothing");
+    Command::new(&world, &["photos.csv"]).with(&service).run().code(0);
+    assert_eq!(service.accepted(), 8);
 }
 
 #[test]

@@ -298,3 +298,23 @@ async fn a_failed_commit_acknowledges_nothing() {
     assert_eq!(ledger.totals().await.unwrap().money.reserved, Micros(9_300));
     assert_eq!(ledger.audit().await.unwrap().reserved, Micros(9_300));
 }
+
+#[tokio::test]
+async fn a_copy_is_a_ledger_of_its_own() {
+    let home = TempHome::new();
+    home.fill(3).await;
+    let run = home.ledger().await;
+    let path = home.0.path().join("it's a copy.db");
+    let looker = SqliteLedger::open_read_only(&home.path()).await.unwrap();
+    looker.copy_to(&path).await.unwrap();
+    let again = looker.copy_to(&path).await;
+    assert!(matches!(again, Err(LedgerError::Unavailable(_))), "{again:?}");
+    let copy = SqliteLedger::open(&path).await.unwrap();
+    assert_eq!(copy.totals().await, run.totals().await);
+    assert_eq!(copy.item(ItemId(1)).await, run.item(ItemId(1)).await);
+
+    let before = run.totals().await.unwrap();
+    start(&copy, rows(&["other"])).await.unwrap().advance(4, intent()).await.unwrap();
+    assert_eq!(run.totals().await.unwrap(), before);
+    assert_eq!(looker.totals().await.unwrap(), before);
+}

@@ -1,10 +1,11 @@
 //! Editions, rows and new items.
 
 use super::samples::{
-    Job, accepted, bad, failure, header, intent, offered, row, rows, start, whole_life,
+    Job, accepted, bad, completed, failure, header, intent, lost, offered, row, rows, start,
+    whole_life,
 };
 use crate::{
-    core::{Edition, FailureCode, ItemId, ItemState, Micros},
+    core::{Edition, FailureCode, Item, ItemEvent, ItemId, ItemState, Micros},
     ledger::{Imported, Ledger, LedgerError, LedgerResult, NewRow, RowFilter},
 };
 
@@ -81,6 +82,94 @@ pub async fn a_corrected_row_starts_over(ledger: &dyn Ledger) -> LedgerResult<()
     assert_eq!(offered(ledger, &[ItemState::Failed]).await?, [2]);
     assert_eq!(ledger.settled_rows(0, 10).await?.len(), 1);
     job.advance_all(1, whole_life()).await
+}
+
+/// The same item as `row`, at another address and with other wishes.
+fn edited(mut row: NewRow, source: &str, state: ItemState) -> NewRow {
+    source.clone_into(&mut row.item.source);
+    row.item.scale = 4;
+    "v2".clone_into(&mut row.item.version);
+    "other".clone_into(&mut row.item.stem);
+    row.item.state = Ok(state);
+    row
+}
+
+/// Puts items 1 to 9 into each state once, and those that can have one give a staged URL.
+async fn one_item_in_each_state(job: &Job<'_>) -> LedgerResult<()> {
+    let staged = || ItemEvent::Staged { url: Some("https://files.example.org/old".to_owned()) };
+    let lives = [
+        vec![],
+        vec![],
+        vec![intent()],
+        vec![intent(), accepted("r")],
+        vec![intent(), accepted("r"), completed()],
+        whole_life(),
+        vec![intent(), ItemEvent::Rejected(failure(FailureCode::Rejected))],
+        vec![intent(), lost()],
+        vec![ItemEvent::Skipped { artifacts: vec![] }],
+    ];
+    for (id, life) in (1..).zip(lives) {
+        job.advance_all(id, vec![ItemEvent::StageExpired, staged()]).await?;
+        job.advance_all(id, life).await?;
+    }
+    job.advance(1, ItemEvent::StageExpired).await.map(drop)
+}
+
+/// A known item that is submitted later is submitted as its row says now; one that was
+/// submitted stays what it was. Money, request and name stay in any case.
+pub async fn what_a_row_says_now_counts_until_it_is_submitted(
+    ledger: &dyn Ledger,
+) -> LedgerResult<()> {
+    let mut names: Vec<&str> = ItemState::ALL.iter().map(|state| state.as_str()).collect();
+    names.push("unreadable");
+    let mut job = start(ledger, rows(&names)).await?;
+    one_item_in_each_state(&job).await?;
+    for (source, state) in
+        [("https://example.org/new?sig=2", ItemState::Staged), ("new/a.jpg", ItemState::Pending)]
+    {
+        let mut before = Vec::new();
+        for id in 1..=10 {
+            before.push(ledger.item(ItemId(id)).await?);
+        }
+        let mut next: Vec<NewRow> =
+            rows(&names).into_iter().map(|row| edited(row, source, state)).collect();
+        let unreadable = next.pop().map(bad);
+        let later = edited(row(99, names[1]), "https://example.org/later", ItemState::Staged);
+        next.extend(unreadable.into_iter().chain([later]));
+        job.read(next).await?;
+        for old in before {
+            let new = ledger.item(old.id).await?;
+            assert_eq!(new, renewed(old, job.edition, source, state));
+        }
+        let totals = ledger.totals().await?;
+        let waiting = [ItemState::Pending, ItemState::Staged].map(|state| totals.count(state));
+        // The unreadable one stays staged.
+        let expected = if state == ItemState::Pending { [2, 1] } else { [0, 3] };
+        assert_eq!(waiting, expected);
+        assert_eq!(totals.all(), 10);
+        assert_eq!(offered(ledger, &[state]).await?[..2], [1, 2]);
+    }
+    job.advance_all(2, vec![ItemEvent::Staged { url: None }]).await?;
+    job.advance_all(2, whole_life()).await
+}
+
+/// What becomes of `old` when a row with this source moves it.
+fn renewed(old: Item, edition: Edition, source: &str, row_state: ItemState) -> Item {
+    let waits = matches!(old.state, ItemState::Pending | ItemState::Staged);
+    let ended = matches!(old.state, ItemState::Failed | ItemState::InDoubt);
+    if old.id == ItemId(10) || !(waits || ended) {
+        return Item { edition, ..old };
+    }
+    let doubtful = old.state == ItemState::InDoubt && row_state == ItemState::Pending;
+    Item {
+        edition,
+        source: source.to_owned(),
+        scale: 4,
+        version: "v2".to_owned(),
+        state: if waits { row_state } else { old.state },
+        staged_url: doubtful.then(|| source.to_owned()),
+        ..old
+    }
 }
 
 /// An edited manifest: new rows, removed rows, and rows that were there before.
