@@ -54,13 +54,21 @@ pub(super) struct Board {
     lanes: Lanes,
     /// Waiting for a time; their state says for what.
     parked: BTreeMap<ItemId, Item>,
-    /// Being worked on, with what the item had committed and may commit by this step.
-    running: BTreeMap<ItemId, (Step, Micros)>,
+    running: BTreeMap<ItemId, Running>,
     /// Items whose download is still to come.
     ready: usize,
     /// The output folder cannot be written: downloading is useless.
     output_broken: bool,
     pub(super) told: Vec<RunEvent>,
+}
+
+/// A step being worked on.
+#[derive(Debug)]
+struct Running {
+    step: Step,
+    /// What the item had committed and may commit by this step.
+    set_aside: Micros,
+    since: Instant,
 }
 
 #[derive(Debug, Default)]

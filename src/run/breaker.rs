@@ -7,6 +7,9 @@
 //! one is answered do the others follow. Each time the single submit fails, the wait
 //! doubles, so that an outage of any length leaves a handful of items in doubt.
 //!
+//! A service that takes requests and says nothing leaves no answers to count: nothing
+//! more is submitted once it has been silent for [`SILENCE`].
+//!
 //! Polls are watched apart from submits: a service that refuses submits may well tell
 //! the status of what it has accepted, and the other way round.
 
@@ -28,6 +31,11 @@ const LONGEST_WAIT: Duration = Duration::from_mins(2);
 /// Polls that fail for this long are worth telling people; less is a hiccup.
 const POLL_HICCUP: Duration = Duration::from_secs(10);
 
+/// Silence after which nothing more is submitted: well above the second or two an answer
+/// takes, and far below the request timeout, in which a service that says nothing would
+/// get hundreds of requests. A slow service is not held back as long as answers come.
+const SILENCE: Duration = Duration::from_secs(5);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Submits flow.
@@ -46,6 +54,8 @@ pub(super) struct Breaker {
     state: State,
     doubts: u32,
     level: u32,
+    /// The last time a submit was answered.
+    heard: Option<Instant>,
     submits: Option<Outage>,
     polls: Option<Outage>,
 }
@@ -69,14 +79,18 @@ impl Outage {
 
 impl Breaker {
     pub(super) fn new() -> Self {
-        Self { state: State::Closed, doubts: 0, level: 0, submits: None, polls: None }
+        Self { state: State::Closed, doubts: 0, level: 0, heard: None, submits: None, polls: None }
     }
 
-    /// Returns true when a submit may leave while `on_wire` others are unanswered.
-    pub(super) fn allows_submit(&self, on_wire: usize) -> bool {
+    /// Returns true when a submit may leave while others are unanswered, the oldest of
+    /// them since `oldest`.
+    pub(super) fn allows_submit(&self, oldest: Option<Instant>, now: Instant) -> bool {
         match self.state {
-            State::Closed => true,
-            State::HalfOpen => on_wire == 0,
+            State::Closed => oldest.is_none_or(|oldest| {
+                let silent_since = self.heard.map_or(oldest, |heard| heard.max(oldest));
+                now.duration_since(silent_since) < SILENCE
+            }),
+            State::HalfOpen => oldest.is_none(),
             State::Open { .. } | State::Probing => false,
         }
     }
@@ -106,6 +120,7 @@ impl Breaker {
     /// the outage lasted that this ends.
     pub(super) fn sane(&mut self, now: Instant) -> Option<Duration> {
         self.doubts = 0;
+        self.heard = Some(now);
         // An answer to a submit from before the outage proves nothing about now.
         if matches!(self.state, State::Open { .. } | State::Probing) {
             return None;
@@ -214,15 +229,15 @@ mod tests {
     async fn a_few_doubts_in_a_row_stop_submitting_until_probe_and_single_submit_pass() {
         let now = Instant::now();
         let mut breaker = open_after_doubts(now);
-        assert!(!breaker.allows_submit(0));
+        assert!(!breaker.allows_submit(None, now));
         assert_eq!(breaker.probe_at(), Some(now + FIRST_WAIT));
         breaker.probing();
         breaker.probed(Ok(()), now);
-        assert!(breaker.allows_submit(0));
-        assert!(!breaker.allows_submit(1), "one at a time");
+        assert!(breaker.allows_submit(None, now));
+        assert!(!breaker.allows_submit(Some(now), now), "one at a time");
         let later = now + Duration::from_secs(9);
         assert_eq!(breaker.sane(later), Some(Duration::from_secs(9)));
-        assert!(breaker.allows_submit(100));
+        assert!(breaker.allows_submit(Some(later), later));
     }
 
     #[tokio::test(start_paused = true)]
@@ -248,7 +263,7 @@ mod tests {
             assert!(!breaker.doubtful(failure(), now));
             breaker.sane(now);
         }
-        assert!(breaker.allows_submit(5));
+        assert!(breaker.allows_submit(Some(now), now));
     }
 
     #[tokio::test(start_paused = true)]
@@ -258,7 +273,20 @@ mod tests {
         assert!(breaker.down(failure(), Some(Duration::from_mins(1)), now));
         assert_eq!(breaker.probe_at(), Some(now + Duration::from_mins(1)));
         assert_eq!(breaker.sane(now), None);
-        assert!(!breaker.allows_submit(0));
+        assert!(!breaker.allows_submit(None, now));
         assert_eq!(breaker.outage(now + Duration::from_secs(7)).unwrap().0.as_secs(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_holds_submits_back_and_a_slow_service_does_not() {
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        let mut breaker = Breaker::new();
+        assert!(breaker.allows_submit(Some(began), after(4)));
+        assert!(!breaker.allows_submit(Some(began), after(5)));
+        breaker.sane(after(6));
+        assert!(breaker.allows_submit(Some(began), after(7)), "answers come, if late");
+        assert!(!breaker.allows_submit(Some(began), after(11)));
+        assert!(breaker.allows_submit(Some(after(10)), after(11)), "nobody waited until then");
     }
 }

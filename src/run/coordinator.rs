@@ -68,6 +68,7 @@ pub enum RunError {
     Ledger(#[from] LedgerError),
 }
 
+#[derive(Debug)]
 enum Event {
     Stop(StopLevel, i32),
     Finished(Result<Finished, JoinError>),
@@ -153,6 +154,10 @@ impl Coordinator {
         let wake = [wake, self.drain_ends].into_iter().flatten().min();
         let Self { stops, tasks, intake, poller, .. } = self;
         let waits = !poller.is_empty();
+        // Stops can always come, so the select below would wait for them for ever.
+        if tasks.is_empty() && intake.is_none() && !waits && wake.is_none() {
+            return Event::Stuck;
+        }
         tokio::select! { biased;
             Some((level, signal)) = stops.next() => Event::Stop(level, signal),
             Some(done) = tasks.join_next() => Event::Finished(done),

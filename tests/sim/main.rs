@@ -21,6 +21,7 @@ fn quiet() -> Scenario {
         items: 20,
         faults: Faults::default(),
         in_doubt: InDoubtPolicy::Hold,
+        in_flight: 10,
         cap: None,
         drain_after: None,
     }
@@ -62,6 +63,11 @@ fn scenarios() -> Vec<Scenario> {
         Scenario {
             name: "outage",
             faults: Faults { down_from: 3, down_for: 300, ..storm },
+            ..stormy()
+        },
+        Scenario {
+            name: "silence",
+            faults: Faults { silent_from: 3, silent_for: 300, ..storm },
             ..stormy()
         },
         Scenario { name: "empty wallet", faults: Faults { wallet: 8, ..storm }, ..stormy() },
@@ -153,4 +159,17 @@ fn an_outage_leaves_a_handful_in_doubt() {
     world.live(None).expect("the run halts");
     let doubtful = world.count(ItemState::InDoubt);
     assert!((3..=40).contains(&doubtful), "{doubtful} in doubt");
+}
+
+/// A service that takes requests and never answers leaves a handful in doubt, though
+/// many more fit in the time until the first of them is given up.
+#[test]
+fn silence_leaves_a_handful_in_doubt() {
+    let faults = Faults { silent_from: 10, silent_for: 600, ..Faults::default() };
+    let scenario = Scenario { items: 500, faults, in_flight: 400, ..quiet() };
+    let mut world = World::new(5, scenario);
+    explain(&mut world, 5, "silence", "");
+    let doubtful = world.count(ItemState::InDoubt);
+    assert!((1..=30).contains(&doubtful), "{doubtful} in doubt");
+    assert_eq!(world.count(ItemState::Done), 500 - doubtful);
 }

@@ -14,7 +14,7 @@ impl Board {
     /// A step has ended.
     pub(in crate::run) fn ended(&mut self, report: StepReport, actions: &mut Vec<Action>) {
         let StepReport { step, item, signal, retrying } = report;
-        let set_aside = self.running.remove(&item.id).map_or(Micros::ZERO, |(_, micros)| micros);
+        let set_aside = self.running.remove(&item.id).map_or(Micros::ZERO, |step| step.set_aside);
         self.budget.settle(set_aside, item.committed());
         self.give_back(step, item.state);
         self.hear(step, signal);

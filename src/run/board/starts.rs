@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     super::step::{Action, Step},
-    Board, Mode,
+    Board, Mode, Running,
 };
 use crate::{
     core::{Endpoint, HaltCause, Micros},
@@ -59,7 +59,8 @@ impl Board {
                 return None;
             }
             let backlog = READY_BACKLOG.max(self.rules.submit.at_once);
-            if !self.breaker.allows_submit(self.on_wire()) || self.ready >= backlog {
+            let allowed = self.breaker.allows_submit(self.oldest_submit(), self.clock.instant());
+            if !allowed || self.ready >= backlog {
                 return None;
             }
             match self.pacer.try_start(Endpoint::Submit) {
@@ -87,7 +88,7 @@ impl Board {
     }
 
     fn start_staging(&mut self, actions: &mut Vec<Action>) {
-        let staging = self.running.values().filter(|(step, _)| *step == Step::Stage).count();
+        let staging = self.running.values().filter(|running| running.step == Step::Stage).count();
         // No more than the submit lane will soon use: a staged URL may not live long.
         let room = STAGING.saturating_sub(staging);
         for _ in 0..room.min(self.lanes.stage.len()) {
@@ -99,7 +100,8 @@ impl Board {
 
     fn launch(&mut self, step: Step, may_commit: Micros, actions: &mut Vec<Action>) {
         let Some(item) = self.lanes.of(step).pop_front() else { return };
-        self.running.insert(item.id, (step, item.committed() + may_commit));
+        let set_aside = item.committed() + may_commit;
+        self.running.insert(item.id, Running { step, set_aside, since: self.clock.instant() });
         actions.push(Action::Start(step, Box::new(item)));
     }
 
@@ -107,7 +109,7 @@ impl Board {
     fn watch_outage(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
         let now = self.clock.instant();
         let limit = self.rules.outage_limit;
-        if !self.holds_back_submits() && (self.mode != Mode::Running || self.on_wire() == 0) {
+        if !self.holds_back_submits() && (self.mode != Mode::Running || self.oldest_submit().is_none()) {
             self.breaker.no_submit_waits(now);
         }
         if let Some((lasted, failure)) =
@@ -135,8 +137,9 @@ impl Board {
             && self.budget.allows(self.rules.price)
     }
 
-    /// Submits whose answer is still to come.
-    fn on_wire(&self) -> usize {
-        self.running.values().filter(|(step, _)| *step == Step::Submit).count()
+    /// Returns since when the oldest submit waits whose answer is still to come.
+    pub(super) fn oldest_submit(&self) -> Option<Instant> {
+        let submits = self.running.values().filter(|running| running.step == Step::Submit);
+        submits.map(|running| running.since).min()
     }
 }

@@ -681,6 +681,7 @@ async fn a_url_staged_by_an_earlier_run_is_made_anew_and_its_wait_kept() {
     table.end(1, anew(), Signal::None);
     table.end(2, anew(), Signal::None);
     assert_eq!(table.go(), ["submit 1"]);
+    table.end_submit(1, rejected(), Signal::Sane);
     table.pass(secs(100)).await;
     assert_eq!(table.go(), ["submit 2"]);
 }

@@ -49,6 +49,8 @@ pub struct Scenario {
     pub faults: Faults,
     /// Policy for lost answers.
     pub in_doubt: InDoubtPolicy,
+    /// Most requests at the service.
+    pub in_flight: usize,
     /// Spend cap in requests.
     pub cap: Option<u64>,
     /// Someone asks the first life to stop after this many seconds.
@@ -237,7 +239,7 @@ impl World {
             max_delay: Duration::from_mins(1),
         };
         RunSettings {
-            submit: lane(SUBMIT_RATE, 10),
+            submit: lane(SUBMIT_RATE, self.scenario.in_flight),
             poll: lane(20.0, 10),
             fetch: lane(20.0, 4),
             cadence: Cadence { interval: POLL_INTERVAL, max_interval: Duration::from_secs(30) },
