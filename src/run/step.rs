@@ -59,8 +59,11 @@ pub(super) enum Finished {
         step: Step,
         item: ItemId,
     },
-    /// The ledger cannot go on.
-    Ledger(LedgerError),
+    /// The ledger cannot go on; found out by this step, if by one.
+    Ledger {
+        error: LedgerError,
+        step: Option<(Step, ItemId)>,
+    },
     /// Items that may be worked on.
     Loaded {
         items: Vec<Item>,

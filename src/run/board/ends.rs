@@ -22,9 +22,9 @@ impl Board {
         self.place(item, actions);
     }
 
-    /// A step has panicked. Its item stays in the ledger as it was and is left alone
+    /// A step has panicked, or could not write what it did. Its item stays in the ledger as it was and is left alone
     /// until the next run; the money set aside stays set aside.
-    pub(in crate::run) fn panicked(&mut self, step: Step, id: ItemId) {
+    pub(in crate::run) fn lost(&mut self, step: Step, id: ItemId) {
         self.running.remove(&id);
         match step {
             Step::Stage => {}

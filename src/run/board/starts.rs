@@ -109,7 +109,9 @@ impl Board {
     fn watch_outage(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
         let now = self.clock.instant();
         let limit = self.rules.outage_limit;
-        if !self.holds_back_submits() && (self.mode != Mode::Running || self.oldest_submit().is_none()) {
+        if !self.holds_back_submits()
+            && (self.mode != Mode::Running || self.oldest_submit().is_none())
+        {
             self.breaker.no_submit_waits(now);
         }
         if let Some((lasted, failure)) =
@@ -138,7 +140,7 @@ impl Board {
     }
 
     /// Returns since when the oldest submit waits whose answer is still to come.
-    pub(super) fn oldest_submit(&self) -> Option<Instant> {
+    pub(in crate::run) fn oldest_submit(&self) -> Option<Instant> {
         let submits = self.running.values().filter(|running| running.step == Step::Submit);
         submits.map(|running| running.since).min()
     }

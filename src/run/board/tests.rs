@@ -314,7 +314,7 @@ async fn a_panic_gives_back_what_its_step_held() {
         table.pass(secs(5)).await;
         table.go();
         table.working.remove(&1).unwrap();
-        table.board.panicked(step, ItemId(1));
+        table.board.lost(step, ItemId(1));
         assert_eq!(table.go(), [""; 0], "left alone until the next run");
         table.assert_nothing_is_held();
         assert!(table.board.is_over());

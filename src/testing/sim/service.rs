@@ -60,7 +60,7 @@ pub struct Faults {
 }
 
 /// When the client gives up on an answer.
-const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One accepted request.
 #[derive(Debug, Clone)]

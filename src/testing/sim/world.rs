@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{
     Boundaries, BoundaryLedger, FakeFetcher, FakeService, Faults,
     fetcher::Disk,
-    service::{Books, lock},
+    service::{Books, REQUEST_TIMEOUT, lock},
 };
 use crate::{
     clock::{Clock, elapsed},
@@ -254,6 +254,7 @@ impl World {
             most_refreshes: 5,
             outage_limit: Duration::from_mins(30),
             grace: Duration::from_secs(30),
+            request_timeout: REQUEST_TIMEOUT,
             volatile_service: false,
             seed: self.seed,
         }
