@@ -58,6 +58,8 @@ pub(super) struct Breaker {
     heard: Option<Instant>,
     submits: Option<Outage>,
     polls: Option<Outage>,
+    /// The service asks for pauses and accepts nothing in between.
+    throttles: Option<Outage>,
 }
 
 /// No sane answer for a while.
@@ -79,7 +81,15 @@ impl Outage {
 
 impl Breaker {
     pub(super) fn new() -> Self {
-        Self { state: State::Closed, doubts: 0, level: 0, heard: None, submits: None, polls: None }
+        Self {
+            state: State::Closed,
+            doubts: 0,
+            level: 0,
+            heard: None,
+            submits: None,
+            polls: None,
+            throttles: None,
+        }
     }
 
     /// Returns true when a submit may leave while others are unanswered, the oldest of
@@ -119,6 +129,19 @@ impl Breaker {
     /// A submit was answered in a way that says what happened to it. Returns how long
     /// the outage lasted that this ends.
     pub(super) fn sane(&mut self, now: Instant) -> Option<Duration> {
+        self.throttles = None;
+        self.answered(now)
+    }
+
+    /// A submit was answered with a request for a pause: sane, and yet without end it
+    /// would keep the job from ever going on. Returns as [`Breaker::sane`].
+    pub(super) fn throttled(&mut self, failure: Failure, now: Instant) -> Option<Duration> {
+        let throttles = self.throttles.get_or_insert_with(|| Outage::new(failure.clone(), now));
+        throttles.last = failure;
+        self.answered(now)
+    }
+
+    fn answered(&mut self, now: Instant) -> Option<Duration> {
         self.doubts = 0;
         self.heard = Some(now);
         // An answer to a submit from before the outage proves nothing about now.
@@ -179,8 +202,8 @@ impl Breaker {
     /// Nothing waits to be submitted: what lasts now costs nobody time, and the
     /// patience with submits begins anew.
     pub(super) fn no_submit_waits(&mut self, now: Instant) {
-        if let Some(submits) = &mut self.submits {
-            submits.waiting_since = now;
+        for outage in [&mut self.submits, &mut self.throttles].into_iter().flatten() {
+            outage.waiting_since = now;
         }
     }
 
@@ -196,7 +219,7 @@ impl Breaker {
     }
 
     fn outages(&self) -> impl Iterator<Item = &Outage> {
-        [&self.submits, &self.polls].into_iter().flatten()
+        [&self.submits, &self.polls, &self.throttles].into_iter().flatten()
     }
 
     fn open(&mut self, failure: Failure, pause: Option<Duration>, now: Instant) {

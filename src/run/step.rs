@@ -28,7 +28,7 @@ pub(super) enum Signal {
     /// It says nothing about the service.
     None,
     /// It asked for a pause (429).
-    Throttled { retry_after: Option<Duration> },
+    Throttled { failure: Failure, retry_after: Option<Duration> },
     /// It could not be reached, or is briefly unavailable. Nothing was accepted.
     Down { failure: Failure, retry_after: Option<Duration> },
     /// It left a submit in doubt.

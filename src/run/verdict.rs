@@ -51,7 +51,7 @@ pub(super) fn submitted(outcome: SubmitOutcome) -> Verdict {
             Verdict::new(not_accepted(&failure), Signal::Down { failure, retry_after })
         }
         SubmitOutcome::Throttled { failure, retry_after } => {
-            Verdict::new(not_accepted(&failure), Signal::Throttled { retry_after })
+            Verdict::new(not_accepted(&failure), Signal::Throttled { failure, retry_after })
         }
         SubmitOutcome::Rejected(failure) => {
             Verdict::new(ItemEvent::Rejected(failure), Signal::Sane)
@@ -98,7 +98,8 @@ pub(super) fn polled(
             Verdict::wait(Signal::Down { failure: failure.clone(), retry_after }, Some(failure))
         }
         StatusOutcome::Throttled { failure, retry_after } => {
-            Verdict::wait(Signal::Throttled { retry_after }, Some(failure))
+            let signal = Signal::Throttled { failure: failure.clone(), retry_after };
+            Verdict::wait(signal, Some(failure))
         }
         StatusOutcome::Account(failure) => Verdict::wait(Signal::Account(failure), None),
         StatusOutcome::Unavailable(failure) => {

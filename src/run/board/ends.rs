@@ -72,11 +72,15 @@ impl Board {
             Signal::None => None,
             Signal::Sane if submit => self.breaker.sane(now),
             Signal::Sane => self.breaker.poll_answered(now),
-            Signal::Throttled { retry_after } => {
+            Signal::Throttled { failure, retry_after } => {
                 let endpoint = if submit { Endpoint::Submit } else { Endpoint::Poll };
                 let (pause, _) = self.pacer.throttled(endpoint, retry_after);
                 self.told.push(RunEvent::GateClosed { endpoint, pause });
-                if submit { self.breaker.sane(now) } else { self.breaker.poll_answered(now) }
+                if submit {
+                    self.breaker.throttled(failure, now)
+                } else {
+                    self.breaker.poll_answered(now)
+                }
             }
             Signal::Down { failure, retry_after } if submit => {
                 if self.breaker.down(failure.clone(), retry_after, now) {

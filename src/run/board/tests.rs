@@ -194,7 +194,7 @@ fn down() -> Signal {
 }
 
 fn throttled(seconds: u64) -> Signal {
-    Signal::Throttled { retry_after: Some(secs(seconds)) }
+    Signal::Throttled { failure: failure(FailureCode::Throttled), retry_after: Some(secs(seconds)) }
 }
 
 fn account(code: FailureCode) -> Signal {
@@ -538,6 +538,34 @@ async fn refused_submits_halt_the_job_while_polls_that_are_answered_go_on() {
     let HaltCause::Outage { lasted, .. } = table.cause() else { panic!("{:?}", table.cause()) };
     assert!(*lasted >= limit);
     assert_eq!(started, ["poll 8"], "what is paid for is finished");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_without_end_halt_the_job_and_one_acceptance_begins_anew() {
+    let mut table = Table::with_rules(in_flight(1), vec![staged(1), staged(2)]);
+    let limit = rules().outage_limit;
+    let mut accepted = false;
+    let mut since = Instant::now();
+    while table.board.mode == Mode::Running {
+        let words = table.go_soon().await;
+        if let Some(id) = words.iter().find_map(|word| word.strip_prefix("submit ")) {
+            let id = id.parse().unwrap();
+            if !accepted && since.elapsed() > limit / 2 {
+                accepted = true;
+                since = Instant::now();
+                table.end_submit(id, rejected(), Signal::Sane);
+            } else {
+                table.end_submit(id, not_accepted(), throttled(60));
+            }
+        }
+        assert!(since.elapsed() < limit * 2, "it never halts");
+        table.pass(secs(20)).await;
+    }
+    assert!(accepted);
+    assert!(since.elapsed() >= limit, "{:?}", since.elapsed());
+    let HaltCause::Outage { failure, .. } = table.cause() else { panic!("{:?}", table.cause()) };
+    assert_eq!(failure.code, FailureCode::Throttled);
+    assert!(matches!(table.board.mode, Mode::Halted { polling: true, .. }));
 }
 
 #[tokio::test(start_paused = true)]
