@@ -10,17 +10,25 @@
 //! A service that takes requests and says nothing leaves no answers to count: nothing
 //! more is submitted once it has been silent for [`SILENCE`].
 //!
+//! When no download succeeds any more, submitting stops too: what is paid for and cannot
+//! be fetched helps nobody. Downloads themselves go on, and the first that succeeds ends
+//! this. One broken picture is no outage, so that different pictures are counted.
+//!
 //! Polls are watched apart from submits: a service that refuses submits may well tell
 //! the status of what it has accepted, and the other way round.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::core::Failure;
+use crate::core::{Failure, ItemId};
 
 /// Answers in doubt in a row after which submitting stops.
 const DOUBTS: u32 = 3;
+
+/// Different pictures, without a success in between, whose download must fail before
+/// submitting stops.
+const UNFETCHED: usize = 5;
 
 /// First wait before a probe, doubled with every probe or single submit that fails.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
@@ -60,6 +68,9 @@ pub(super) struct Breaker {
     polls: Option<Outage>,
     /// The service asks for pauses and accepts nothing in between.
     throttles: Option<Outage>,
+    /// Pictures that could not be fetched since the last that could; at most [`UNFETCHED`].
+    unfetched: BTreeSet<ItemId>,
+    fetches: Option<Outage>,
 }
 
 /// No sane answer for a while.
@@ -89,12 +100,17 @@ impl Breaker {
             submits: None,
             polls: None,
             throttles: None,
+            unfetched: BTreeSet::new(),
+            fetches: None,
         }
     }
 
     /// Returns true when a submit may leave while others are unanswered, the oldest of
     /// them since `oldest`.
     pub(super) fn allows_submit(&self, oldest: Option<Instant>, now: Instant) -> bool {
+        if self.fetches.is_some() {
+            return false;
+        }
         match self.state {
             State::Closed => oldest.is_none_or(|oldest| {
                 let silent_since = self.heard.map_or(oldest, |heard| heard.max(oldest));
@@ -199,10 +215,37 @@ impl Breaker {
         self.polls.is_some()
     }
 
+    /// A picture was fetched. Returns how long an outage of downloads lasted.
+    pub(super) fn fetched(&mut self, now: Instant) -> Option<Duration> {
+        self.unfetched.clear();
+        self.fetches.take().map(|outage| now.duration_since(outage.since))
+    }
+
+    /// A picture could not be fetched. Returns true when this stops submitting.
+    pub(super) fn not_fetched(&mut self, item: ItemId, failure: Failure, now: Instant) -> bool {
+        if let Some(fetches) = &mut self.fetches {
+            fetches.last = failure;
+            return false;
+        }
+        self.unfetched.insert(item);
+        let trips = self.unfetched.len() >= UNFETCHED;
+        if trips {
+            self.fetches = Some(Outage::new(failure, now));
+        }
+        trips
+    }
+
+    /// Returns true while downloads do not succeed.
+    pub(super) fn fetches_fail(&self) -> bool {
+        self.fetches.is_some()
+    }
+
     /// Nothing waits to be submitted: what lasts now costs nobody time, and the
     /// patience with submits begins anew.
     pub(super) fn no_submit_waits(&mut self, now: Instant) {
-        for outage in [&mut self.submits, &mut self.throttles].into_iter().flatten() {
+        for outage in
+            [&mut self.submits, &mut self.throttles, &mut self.fetches].into_iter().flatten()
+        {
             outage.waiting_since = now;
         }
     }
@@ -219,7 +262,7 @@ impl Breaker {
     }
 
     fn outages(&self) -> impl Iterator<Item = &Outage> {
-        [&self.submits, &self.polls, &self.throttles].into_iter().flatten()
+        [&self.submits, &self.polls, &self.throttles, &self.fetches].into_iter().flatten()
     }
 
     fn open(&mut self, failure: Failure, pause: Option<Duration>, now: Instant) {

@@ -29,7 +29,8 @@ pub(super) enum Signal {
     None,
     /// It asked for a pause (429).
     Throttled { failure: Failure, retry_after: Option<Duration> },
-    /// It could not be reached, or is briefly unavailable. Nothing was accepted.
+    /// It could not be reached, or is briefly unavailable. Nothing was accepted. Of a
+    /// download: it may succeed another time.
     Down { failure: Failure, retry_after: Option<Duration> },
     /// It left a submit in doubt.
     Doubtful(Failure),

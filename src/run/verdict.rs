@@ -147,11 +147,12 @@ pub(super) fn fetched(
 ) -> Verdict {
     let give_up = ItemEvent::FetchGaveUp;
     match result {
-        Ok(artifacts) => Verdict::new(ItemEvent::Published { artifacts }, Signal::None),
+        Ok(artifacts) => Verdict::new(ItemEvent::Published { artifacts }, Signal::Sane),
         Err(FetchError::Retry { failure, retry_after }) => {
             let pause = retry_after.unwrap_or_default().min(retry_after::LONGEST);
             let wait = next_try(item, &rules.fetch_retry, rules.seed).map(|wait| wait.max(pause));
-            again_or(wait, failure, now, give_up)
+            let signal = Signal::Down { failure: failure.clone(), retry_after: None };
+            Verdict { signal, ..again_or(wait, failure, now, give_up) }
         }
         Err(FetchError::LinkExpired(failure)) if item.refreshes < rules.most_refreshes => Verdict {
             event: Some(ItemEvent::LinkExpired(failure.clone())),

@@ -5,7 +5,7 @@
 //! scenario and its trace; add it to `seeds.txt`, which every run repeats.
 
 use restore_batch::{
-    core::{InDoubtPolicy, ItemState},
+    core::{HaltCause, InDoubtPolicy, ItemState},
     testing::sim::{Ending, Faults, Scenario, World},
 };
 
@@ -71,6 +71,11 @@ fn scenarios() -> Vec<Scenario> {
             ..stormy()
         },
         Scenario { name: "empty wallet", faults: Faults { wallet: 8, ..storm }, ..stormy() },
+        Scenario {
+            name: "no downloads",
+            faults: Faults { media_down_from: 15, media_down_for: 600, ..storm },
+            ..stormy()
+        },
         Scenario { name: "drained", drain_after: Some(4), ..stormy() },
     ]
 }
@@ -172,4 +177,25 @@ fn silence_leaves_a_handful_in_doubt() {
     let doubtful = world.count(ItemState::InDoubt);
     assert!((1..=30).contains(&doubtful), "{doubtful} in doubt");
     assert_eq!(world.count(ItemState::Done), 500 - doubtful);
+}
+
+/// What is paid for and cannot be downloaded helps nobody: submitting stops, and the job
+/// halts in the end.
+#[test]
+fn an_outage_of_downloads_does_not_pay_for_the_archive() {
+    let faults = Faults { media_down_from: 20, media_down_for: 1_000_000, ..Faults::default() };
+    let mut world = World::new(7, Scenario { items: 500, faults, ..quiet() });
+    let ending = world.live(None).expect("the run halts");
+    let Ending::Returned(outcome) = ending else { panic!("{ending:?}") };
+    assert!(matches!(outcome.halted, Some(HaltCause::Outage { .. })), "{outcome:?}");
+    let unpaid = world.count(ItemState::Staged);
+    assert!(unpaid > 400, "{unpaid} unpaid");
+}
+
+#[test]
+fn no_picture_is_given_up_for_an_outage_of_downloads() {
+    let faults = Faults { media_down_from: 20, media_down_for: 1_200, ..Faults::default() };
+    let mut world = World::new(7, Scenario { items: 200, faults, ..quiet() });
+    explain(&mut world, 7, "no downloads", "");
+    assert_eq!(world.count(ItemState::Done), 200);
 }

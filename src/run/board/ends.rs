@@ -17,7 +17,10 @@ impl Board {
         let set_aside = self.running.remove(&item.id).map_or(Micros::ZERO, |step| step.set_aside);
         self.budget.settle(set_aside, item.committed());
         self.give_back(step, item.state);
-        self.hear(step, signal);
+        match step {
+            Step::Fetch => self.hear_of_download(item.id, signal),
+            _ => self.hear(step, signal),
+        }
         self.tell(step, &item, retrying);
         self.place(item, actions);
     }
@@ -117,6 +120,23 @@ impl Board {
         };
         if let Some(lasted) = over {
             self.told.push(RunEvent::OutageOver { lasted });
+        }
+    }
+
+    /// Draws the conclusions of a download for the whole job.
+    fn hear_of_download(&mut self, id: ItemId, signal: Signal) {
+        let now = self.clock.instant();
+        match signal {
+            Signal::Sane => {
+                let over = self.breaker.fetched(now);
+                self.told.extend(over.map(|lasted| RunEvent::OutageOver { lasted }));
+            }
+            Signal::Down { failure, .. } => {
+                if self.breaker.not_fetched(id, failure.clone(), now) {
+                    self.told.push(RunEvent::Outage { failure });
+                }
+            }
+            other => self.hear(Step::Fetch, other),
         }
     }
 

@@ -99,7 +99,12 @@ impl Board {
     }
 
     fn launch(&mut self, step: Step, may_commit: Micros, actions: &mut Vec<Action>) {
-        let Some(item) = self.lanes.of(step).pop_front() else { return };
+        let Some(mut item) = self.lanes.of(step).pop_front() else { return };
+        if step == Step::Fetch && self.breaker.fetches_fail() && self.holds_back_submits() {
+            // The outage is bounded by its own limit: until then no picture is given up,
+            // and one more try follows this one.
+            item.tries = item.tries.min(self.rules.fetch_retry.tries.saturating_sub(2));
+        }
         let set_aside = item.committed() + may_commit;
         self.running.insert(item.id, Running { step, set_aside, since: self.clock.instant() });
         actions.push(Action::Start(step, Box::new(item)));

@@ -252,7 +252,7 @@ fn every_end_of_a_download() {
                 retry_after: None,
             },
             Some(EventKind::Postponed),
-            Signal::None,
+            Signal::Down { failure: failure(FailureCode::MediaUnavailable), retry_after: None },
         ),
         (
             FetchError::LinkExpired(failure(FailureCode::MediaUnavailable)),

@@ -55,6 +55,10 @@ pub struct Faults {
     pub silent_from: u64,
     /// … for this many seconds.
     pub silent_for: u64,
+    /// No download succeeds from this second on…
+    pub media_down_from: u64,
+    /// … for this many seconds.
+    pub media_down_for: u64,
     /// After this many accepted requests the wallet is empty; 0 for never.
     pub wallet: u64,
 }
@@ -145,7 +149,7 @@ impl FakeService {
     }
 
     fn is_within(&self, from: u64, seconds: u64) -> bool {
-        (from..from + seconds).contains(&elapsed(self.began, self.clock.now()).as_secs())
+        is_within(from, seconds, elapsed(self.began, self.clock.now()))
     }
 
     async fn answer_submit(&self, order: &SubmitOrder) -> SubmitOutcome {
@@ -340,6 +344,11 @@ impl RestoreApi for FakeService {
     fn status<'a>(&'a self, request: &'a Known) -> BoxFuture<'a, StatusOutcome> {
         Box::pin(self.answer_status(request))
     }
+}
+
+/// Returns true when an age falls into the `seconds` after second `from`.
+pub(super) fn is_within(from: u64, seconds: u64, age: Duration) -> bool {
+    (from..from + seconds).contains(&age.as_secs())
 }
 
 pub(super) fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {

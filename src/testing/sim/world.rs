@@ -189,6 +189,8 @@ impl World {
             self.seed ^ u64::from(self.lives),
             self.scenario.faults,
             self.disk.clone(),
+            self.began,
+            clock,
             boundaries,
         );
         let parts = Parts {
