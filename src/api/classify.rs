@@ -177,6 +177,16 @@ fn status_answer(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
             .with_status(answer.status),
             retry_after: answer.retry_after,
         },
+        // The service answers and will not say more about this one: as good as unknown.
+        // A timeout (408) says nothing about the request.
+        status @ (400..=407 | 409..=499) => StatusOutcome::Unknown(
+            Failure::new(
+                FailureClass::Permanent,
+                FailureCode::UnknownRequest,
+                words(answer, "gave no status"),
+            )
+            .with_status(status),
+        ),
         status => StatusOutcome::Unavailable(
             unavailable(words(answer, "gave no status")).with_status(status),
         ),
@@ -366,7 +376,11 @@ mod tests {
             (answer(404, ""), "unknown unknown-request"),
             (answer(429, ""), "throttled throttled"),
             (answer(503, ""), "throttled throttled"),
-            (answer(402, ""), "unavailable status-unavailable"),
+            (answer(400, ""), "unknown unknown-request"),
+            (answer(402, ""), "unknown unknown-request"),
+            (answer(408, ""), "unavailable status-unavailable"),
+            (answer(410, ""), "unknown unknown-request"),
+            (answer(422, r#"{"message":"malformed id"}"#), "unknown unknown-request"),
             (answer(500, ""), "unavailable status-unavailable"),
             (answer(302, ""), "unavailable status-unavailable"),
         ] {

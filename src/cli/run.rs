@@ -260,6 +260,7 @@ fn run_settings(settings: &Settings, local: bool) -> RunSettings {
         most_refreshes: 5,
         outage_limit: settings.outage_limit,
         grace: settings.grace,
+        request_timeout: settings.request_timeout,
         volatile_service: local,
         seed: 0,
     }

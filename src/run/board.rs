@@ -54,13 +54,21 @@ pub(super) struct Board {
     lanes: Lanes,
     /// Waiting for a time; their state says for what.
     parked: BTreeMap<ItemId, Item>,
-    /// Being worked on, with what the item had committed and may commit by this step.
-    running: BTreeMap<ItemId, (Step, Micros)>,
+    running: BTreeMap<ItemId, Running>,
     /// Items whose download is still to come.
     ready: usize,
-    /// The output folder cannot be written: downloading is useless.
+    /// The output folder or the ledger cannot be written: downloading is useless.
     output_broken: bool,
     pub(super) told: Vec<RunEvent>,
+}
+
+/// A step being worked on.
+#[derive(Debug)]
+struct Running {
+    step: Step,
+    /// What the item had committed and may commit by this step.
+    set_aside: Micros,
+    since: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -211,6 +219,18 @@ impl Board {
 
     /// Starts nothing new; what the service has finished is still fetched.
     pub(super) fn drain(&mut self) {
+        self.start_no_more();
+        self.told.push(RunEvent::Draining { steps: self.running.len() });
+    }
+
+    /// The ledger or the program failed: starts nothing at all, downloads included.
+    pub(super) fn freeze(&mut self) {
+        self.start_no_more();
+        self.output_broken = true;
+        self.lanes.fetch.clear();
+    }
+
+    fn start_no_more(&mut self) {
         self.mode = match mem::replace(&mut self.mode, Mode::Draining) {
             Mode::Running | Mode::ManifestBroken | Mode::Draining => Mode::Draining,
             Mode::Halted { cause, .. } => Mode::Halted { cause, polling: false },
@@ -218,7 +238,6 @@ impl Board {
         self.forget_unsubmitted();
         self.forget_unpolled();
         self.parked.clear();
-        self.told.push(RunEvent::Draining { steps: self.running.len() });
     }
 
     /// Items not submitted stay in the ledger and need no place in memory.

@@ -7,17 +7,28 @@
 //! one is answered do the others follow. Each time the single submit fails, the wait
 //! doubles, so that an outage of any length leaves a handful of items in doubt.
 //!
+//! A service that takes requests and says nothing leaves no answers to count: nothing
+//! more is submitted once it has been silent for [`SILENCE`].
+//!
+//! When no download succeeds any more, submitting stops too: what is paid for and cannot
+//! be fetched helps nobody. Downloads themselves go on, and the first that succeeds ends
+//! this. One broken picture is no outage, so that different pictures are counted.
+//!
 //! Polls are watched apart from submits: a service that refuses submits may well tell
 //! the status of what it has accepted, and the other way round.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::core::Failure;
+use crate::core::{Failure, ItemId};
 
 /// Answers in doubt in a row after which submitting stops.
 const DOUBTS: u32 = 3;
+
+/// Different pictures, without a success in between, whose download must fail before
+/// submitting stops.
+const UNFETCHED: usize = 5;
 
 /// First wait before a probe, doubled with every probe or single submit that fails.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
@@ -27,6 +38,11 @@ const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// Polls that fail for this long are worth telling people; less is a hiccup.
 const POLL_HICCUP: Duration = Duration::from_secs(10);
+
+/// Silence after which nothing more is submitted: well above the second or two an answer
+/// takes, and far below the request timeout, in which a service that says nothing would
+/// get hundreds of requests. A slow service is not held back as long as answers come.
+const SILENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -46,8 +62,15 @@ pub(super) struct Breaker {
     state: State,
     doubts: u32,
     level: u32,
+    /// The last time a submit was answered.
+    heard: Option<Instant>,
     submits: Option<Outage>,
     polls: Option<Outage>,
+    /// The service asks for pauses and accepts nothing in between.
+    throttles: Option<Outage>,
+    /// Pictures that could not be fetched since the last that could; at most [`UNFETCHED`].
+    unfetched: BTreeSet<ItemId>,
+    fetches: Option<Outage>,
 }
 
 /// No sane answer for a while.
@@ -69,14 +92,31 @@ impl Outage {
 
 impl Breaker {
     pub(super) fn new() -> Self {
-        Self { state: State::Closed, doubts: 0, level: 0, submits: None, polls: None }
+        Self {
+            state: State::Closed,
+            doubts: 0,
+            level: 0,
+            heard: None,
+            submits: None,
+            polls: None,
+            throttles: None,
+            unfetched: BTreeSet::new(),
+            fetches: None,
+        }
     }
 
-    /// Returns true when a submit may leave while `on_wire` others are unanswered.
-    pub(super) fn allows_submit(&self, on_wire: usize) -> bool {
+    /// Returns true when a submit may leave while others are unanswered, the oldest of
+    /// them since `oldest`.
+    pub(super) fn allows_submit(&self, oldest: Option<Instant>, now: Instant) -> bool {
+        if self.fetches.is_some() {
+            return false;
+        }
         match self.state {
-            State::Closed => true,
-            State::HalfOpen => on_wire == 0,
+            State::Closed => oldest.is_none_or(|oldest| {
+                let silent_since = self.heard.map_or(oldest, |heard| heard.max(oldest));
+                now.duration_since(silent_since) < SILENCE
+            }),
+            State::HalfOpen => oldest.is_none(),
             State::Open { .. } | State::Probing => false,
         }
     }
@@ -105,7 +145,21 @@ impl Breaker {
     /// A submit was answered in a way that says what happened to it. Returns how long
     /// the outage lasted that this ends.
     pub(super) fn sane(&mut self, now: Instant) -> Option<Duration> {
+        self.throttles = None;
+        self.answered(now)
+    }
+
+    /// A submit was answered with a request for a pause: sane, and yet without end it
+    /// would keep the job from ever going on. Returns as [`Breaker::sane`].
+    pub(super) fn throttled(&mut self, failure: Failure, now: Instant) -> Option<Duration> {
+        let throttles = self.throttles.get_or_insert_with(|| Outage::new(failure.clone(), now));
+        throttles.last = failure;
+        self.answered(now)
+    }
+
+    fn answered(&mut self, now: Instant) -> Option<Duration> {
         self.doubts = 0;
+        self.heard = Some(now);
         // An answer to a submit from before the outage proves nothing about now.
         if matches!(self.state, State::Open { .. } | State::Probing) {
             return None;
@@ -161,11 +215,38 @@ impl Breaker {
         self.polls.is_some()
     }
 
+    /// A picture was fetched. Returns how long an outage of downloads lasted.
+    pub(super) fn fetched(&mut self, now: Instant) -> Option<Duration> {
+        self.unfetched.clear();
+        self.fetches.take().map(|outage| now.duration_since(outage.since))
+    }
+
+    /// A picture could not be fetched. Returns true when this stops submitting.
+    pub(super) fn not_fetched(&mut self, item: ItemId, failure: Failure, now: Instant) -> bool {
+        if let Some(fetches) = &mut self.fetches {
+            fetches.last = failure;
+            return false;
+        }
+        self.unfetched.insert(item);
+        let trips = self.unfetched.len() >= UNFETCHED;
+        if trips {
+            self.fetches = Some(Outage::new(failure, now));
+        }
+        trips
+    }
+
+    /// Returns true while downloads do not succeed.
+    pub(super) fn fetches_fail(&self) -> bool {
+        self.fetches.is_some()
+    }
+
     /// Nothing waits to be submitted: what lasts now costs nobody time, and the
     /// patience with submits begins anew.
     pub(super) fn no_submit_waits(&mut self, now: Instant) {
-        if let Some(submits) = &mut self.submits {
-            submits.waiting_since = now;
+        for outage in
+            [&mut self.submits, &mut self.throttles, &mut self.fetches].into_iter().flatten()
+        {
+            outage.waiting_since = now;
         }
     }
 
@@ -181,7 +262,7 @@ impl Breaker {
     }
 
     fn outages(&self) -> impl Iterator<Item = &Outage> {
-        [&self.submits, &self.polls].into_iter().flatten()
+        [&self.submits, &self.polls, &self.throttles, &self.fetches].into_iter().flatten()
     }
 
     fn open(&mut self, failure: Failure, pause: Option<Duration>, now: Instant) {
@@ -214,15 +295,15 @@ mod tests {
     async fn a_few_doubts_in_a_row_stop_submitting_until_probe_and_single_submit_pass() {
         let now = Instant::now();
         let mut breaker = open_after_doubts(now);
-        assert!(!breaker.allows_submit(0));
+        assert!(!breaker.allows_submit(None, now));
         assert_eq!(breaker.probe_at(), Some(now + FIRST_WAIT));
         breaker.probing();
         breaker.probed(Ok(()), now);
-        assert!(breaker.allows_submit(0));
-        assert!(!breaker.allows_submit(1), "one at a time");
+        assert!(breaker.allows_submit(None, now));
+        assert!(!breaker.allows_submit(Some(now), now), "one at a time");
         let later = now + Duration::from_secs(9);
         assert_eq!(breaker.sane(later), Some(Duration::from_secs(9)));
-        assert!(breaker.allows_submit(100));
+        assert!(breaker.allows_submit(Some(later), later));
     }
 
     #[tokio::test(start_paused = true)]
@@ -248,7 +329,7 @@ mod tests {
             assert!(!breaker.doubtful(failure(), now));
             breaker.sane(now);
         }
-        assert!(breaker.allows_submit(5));
+        assert!(breaker.allows_submit(Some(now), now));
     }
 
     #[tokio::test(start_paused = true)]
@@ -258,7 +339,20 @@ mod tests {
         assert!(breaker.down(failure(), Some(Duration::from_mins(1)), now));
         assert_eq!(breaker.probe_at(), Some(now + Duration::from_mins(1)));
         assert_eq!(breaker.sane(now), None);
-        assert!(!breaker.allows_submit(0));
+        assert!(!breaker.allows_submit(None, now));
         assert_eq!(breaker.outage(now + Duration::from_secs(7)).unwrap().0.as_secs(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_holds_submits_back_and_a_slow_service_does_not() {
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        let mut breaker = Breaker::new();
+        assert!(breaker.allows_submit(Some(began), after(4)));
+        assert!(!breaker.allows_submit(Some(began), after(5)));
+        breaker.sane(after(6));
+        assert!(breaker.allows_submit(Some(began), after(7)), "answers come, if late");
+        assert!(!breaker.allows_submit(Some(began), after(11)));
+        assert!(breaker.allows_submit(Some(after(10)), after(11)), "nobody waited until then");
     }
 }

@@ -1,6 +1,6 @@
 //! The event loop: turns all sources into one event, lets the board decide, acts.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::{
     sync::mpsc,
@@ -14,7 +14,7 @@ use super::{
     poller::Poller,
     settings::RunSettings,
     shutdown::{StopLevel, Stops},
-    step::{Action, Finished},
+    step::{Action, Finished, Step},
     worker::Workers,
 };
 use crate::{
@@ -68,6 +68,7 @@ pub enum RunError {
     Ledger(#[from] LedgerError),
 }
 
+#[derive(Debug)]
 enum Event {
     Stop(StopLevel, i32),
     Finished(Result<Finished, JoinError>),
@@ -94,22 +95,7 @@ pub async fn run(
     intake: mpsc::Receiver<IntakeNotice>,
     stops: Stops,
 ) -> Result<Outcome, RunError> {
-    let rules = Arc::new(rules);
-    let Parts { ledger, api, stager, fetcher, clock, fence, reporter } = parts;
-    let workers = Workers { ledger, api, stager, fetcher, clock, fence, rules: rules.clone() };
-    let mut coordinator = Coordinator {
-        board: Board::new(rules.clone(), clock, budget),
-        workers: Arc::new(workers),
-        tasks: JoinSet::new(),
-        poller: Poller::default(),
-        actions: Vec::new(),
-        intake: Some(intake),
-        stops,
-        reporter,
-        outcome: Outcome::default(),
-        grace: rules.grace,
-        drain_ends: None,
-    };
+    let mut coordinator = Coordinator::new(parts, Arc::new(rules), budget, intake, stops);
     for item in owed {
         coordinator.board.adopt(item, &mut coordinator.actions);
     }
@@ -127,24 +113,52 @@ struct Coordinator {
     stops: Stops,
     reporter: Box<dyn Reporter>,
     outcome: Outcome,
-    grace: Duration,
+    rules: Arc<RunSettings>,
     drain_ends: Option<Instant>,
+    /// Why the ledger cannot go on.
+    failed: Option<LedgerError>,
 }
 
 impl Coordinator {
+    fn new(
+        parts: Parts,
+        rules: Arc<RunSettings>,
+        budget: Budget,
+        intake: mpsc::Receiver<IntakeNotice>,
+        stops: Stops,
+    ) -> Self {
+        let Parts { ledger, api, stager, fetcher, clock, fence, reporter } = parts;
+        let workers = Workers { ledger, api, stager, fetcher, clock, fence, rules: rules.clone() };
+        Self {
+            board: Board::new(rules.clone(), clock, budget),
+            workers: Arc::new(workers),
+            tasks: JoinSet::new(),
+            poller: Poller::default(),
+            actions: Vec::new(),
+            intake: Some(intake),
+            stops,
+            reporter,
+            outcome: Outcome::default(),
+            rules,
+            drain_ends: None,
+            failed: None,
+        }
+    }
+
     async fn work(&mut self) -> Result<(), RunError> {
         loop {
             let wake = self.board.start(&mut self.actions);
             self.act();
             self.report();
             if self.board.is_over() {
-                return Ok(());
+                break;
             }
             let event = self.next_event(wake).await;
-            if self.handle(event)? {
-                return Ok(());
+            if self.handle(event) {
+                break;
             }
         }
+        self.failed.take().map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Waits for whatever happens first. The order of the branches is fixed, so that a
@@ -153,6 +167,10 @@ impl Coordinator {
         let wake = [wake, self.drain_ends].into_iter().flatten().min();
         let Self { stops, tasks, intake, poller, .. } = self;
         let waits = !poller.is_empty();
+        // Stops can always come, so the select below would wait for them for ever.
+        if tasks.is_empty() && intake.is_none() && !waits && wake.is_none() {
+            return Event::Stuck;
+        }
         tokio::select! { biased;
             Some((level, signal)) = stops.next() => Event::Stop(level, signal),
             Some(done) = tasks.join_next() => Event::Finished(done),
@@ -164,15 +182,15 @@ impl Coordinator {
     }
 
     /// Returns true when the run should end at once.
-    fn handle(&mut self, event: Event) -> Result<bool, RunError> {
+    fn handle(&mut self, event: Event) -> bool {
         match event {
-            Event::Stop(level, signal) => return Ok(self.stop(level, signal)),
-            Event::Finished(Ok(finished)) => self.finished(finished)?,
+            Event::Stop(level, signal) => return self.stop(level, signal),
+            Event::Finished(Ok(finished)) => self.finished(finished),
             // Steps catch their own panics; what remains is a panic while reading.
             Event::Finished(Err(error)) => {
                 tracing::error!(%error, "a task ended unexpectedly");
                 self.outcome.panics += 1;
-                return Ok(true);
+                self.wind_down();
             }
             Event::Intake(notice) => self.heard_from_intake(notice),
             Event::Due(item) => self.board.due(item),
@@ -181,40 +199,72 @@ impl Coordinator {
             Event::Stuck => {
                 tracing::error!("the run waits for nothing");
                 self.outcome.panics += 1;
-                return Ok(true);
+                return true;
             }
         }
-        Ok(self.drain_ends.is_some_and(|ends| ends <= Instant::now()))
+        let gives_up = self.drain_ends.is_some_and(|ends| ends <= Instant::now());
+        if gives_up {
+            self.abandon();
+        }
+        gives_up
     }
 
     fn stop(&mut self, level: StopLevel, signal: i32) -> bool {
         self.outcome.interrupted.get_or_insert(signal);
         if level == StopLevel::Stop {
-            self.reporter.observe(&RunEvent::Abandoning { steps: self.board.steps() });
+            self.abandon();
             return true;
         }
-        self.intake = None;
         self.board.drain();
-        self.drain_ends = Some(Instant::now() + self.grace);
+        self.limit_drain();
         false
     }
 
-    fn finished(&mut self, finished: Finished) -> Result<(), RunError> {
+    fn abandon(&mut self) {
+        self.reporter.observe(&RunEvent::Abandoning { steps: self.board.steps() });
+    }
+
+    /// Starts nothing more, and lets what is on the wire end: an answer that is not heard
+    /// would leave a submit in doubt.
+    fn wind_down(&mut self) {
+        self.board.freeze();
+        self.limit_drain();
+    }
+
+    /// From now on only running steps are waited for, and not for ever.
+    fn limit_drain(&mut self) {
+        self.intake = None;
+        let grace = match self.board.oldest_submit() {
+            Some(_) => self.rules.grace.max(self.rules.request_timeout),
+            None => self.rules.grace,
+        };
+        self.drain_ends.get_or_insert_with(|| Instant::now() + grace);
+    }
+
+    fn ledger_failed(&mut self, error: LedgerError, step: Option<(Step, ItemId)>) {
+        tracing::error!(%error, ?step, "the ledger failed; waiting for what is on the wire");
+        if let Some((step, item)) = step {
+            self.board.lost(step, item);
+        }
+        self.failed.get_or_insert(error);
+        self.wind_down();
+    }
+
+    fn finished(&mut self, finished: Finished) {
         match finished {
             Finished::Step(report) => self.board.ended(*report, &mut self.actions),
             Finished::Panicked { step, item } => {
                 tracing::error!(item.id = %item, ?step, "a step failed unexpectedly; the item is left for the next run");
                 self.outcome.panics += 1;
-                self.board.panicked(step, item);
+                self.board.lost(step, item);
             }
-            Finished::Ledger(error) => return Err(error.into()),
+            Finished::Ledger { error, step } => self.ledger_failed(error, step),
             Finished::Loaded { items, complete } => {
                 self.board.loaded(items, complete, &mut self.actions);
             }
             Finished::Probed(sane) => self.board.breaker.probed(sane, Instant::now()),
             Finished::ProbeRefused(failure) => self.board.halt(HaltCause::Account(failure), false),
         }
-        Ok(())
     }
 
     fn heard_from_intake(&mut self, notice: Option<IntakeNotice>) {
@@ -277,3 +327,6 @@ impl Coordinator {
 async fn next_notice(intake: &mut Option<mpsc::Receiver<IntakeNotice>>) -> Option<IntakeNotice> {
     intake.as_mut()?.recv().await
 }
+
+#[cfg(test)]
+mod tests;

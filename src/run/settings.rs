@@ -38,8 +38,11 @@ pub struct RunSettings {
     pub most_refreshes: u32,
     /// How long the service may give no sane answer before the job halts.
     pub outage_limit: Duration,
-    /// How long a drain may take.
+    /// How long a drain may take; with submits on the wire at least `request_timeout`,
+    /// because a submit given up is in doubt.
     pub grace: Duration,
+    /// Longest time for one API request and its answer.
+    pub request_timeout: Duration,
     /// The service lives and dies with this process (`--local`): requests of an
     /// earlier run are gone, and were free.
     pub volatile_service: bool,

@@ -28,8 +28,9 @@ pub(super) enum Signal {
     /// It says nothing about the service.
     None,
     /// It asked for a pause (429).
-    Throttled { retry_after: Option<Duration> },
-    /// It could not be reached, or is briefly unavailable. Nothing was accepted.
+    Throttled { failure: Failure, retry_after: Option<Duration> },
+    /// It could not be reached, or is briefly unavailable. Nothing was accepted. Of a
+    /// download: it may succeed another time.
     Down { failure: Failure, retry_after: Option<Duration> },
     /// It left a submit in doubt.
     Doubtful(Failure),
@@ -59,8 +60,11 @@ pub(super) enum Finished {
         step: Step,
         item: ItemId,
     },
-    /// The ledger cannot go on.
-    Ledger(LedgerError),
+    /// The ledger cannot go on; found out by this step, if by one.
+    Ledger {
+        error: LedgerError,
+        step: Option<(Step, ItemId)>,
+    },
     /// Items that may be worked on.
     Loaded {
         items: Vec<Item>,

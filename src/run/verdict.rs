@@ -51,7 +51,7 @@ pub(super) fn submitted(outcome: SubmitOutcome) -> Verdict {
             Verdict::new(not_accepted(&failure), Signal::Down { failure, retry_after })
         }
         SubmitOutcome::Throttled { failure, retry_after } => {
-            Verdict::new(not_accepted(&failure), Signal::Throttled { retry_after })
+            Verdict::new(not_accepted(&failure), Signal::Throttled { failure, retry_after })
         }
         SubmitOutcome::Rejected(failure) => {
             Verdict::new(ItemEvent::Rejected(failure), Signal::Sane)
@@ -98,7 +98,8 @@ pub(super) fn polled(
             Verdict::wait(Signal::Down { failure: failure.clone(), retry_after }, Some(failure))
         }
         StatusOutcome::Throttled { failure, retry_after } => {
-            Verdict::wait(Signal::Throttled { retry_after }, Some(failure))
+            let signal = Signal::Throttled { failure: failure.clone(), retry_after };
+            Verdict::wait(signal, Some(failure))
         }
         StatusOutcome::Account(failure) => Verdict::wait(Signal::Account(failure), None),
         StatusOutcome::Unavailable(failure) => {
@@ -146,11 +147,12 @@ pub(super) fn fetched(
 ) -> Verdict {
     let give_up = ItemEvent::FetchGaveUp;
     match result {
-        Ok(artifacts) => Verdict::new(ItemEvent::Published { artifacts }, Signal::None),
+        Ok(artifacts) => Verdict::new(ItemEvent::Published { artifacts }, Signal::Sane),
         Err(FetchError::Retry { failure, retry_after }) => {
             let pause = retry_after.unwrap_or_default().min(retry_after::LONGEST);
             let wait = next_try(item, &rules.fetch_retry, rules.seed).map(|wait| wait.max(pause));
-            again_or(wait, failure, now, give_up)
+            let signal = Signal::Down { failure: failure.clone(), retry_after: None };
+            Verdict { signal, ..again_or(wait, failure, now, give_up) }
         }
         Err(FetchError::LinkExpired(failure)) if item.refreshes < rules.most_refreshes => Verdict {
             event: Some(ItemEvent::LinkExpired(failure.clone())),

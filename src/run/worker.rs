@@ -3,7 +3,7 @@
 //! Each function asks one other machine one thing, lets `verdict` judge the answer and
 //! writes the event to the ledger before it reports. Nothing is decided here.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 
@@ -26,6 +26,15 @@ use crate::{
 
 /// Items read from the ledger at once.
 pub(super) const LOAD: usize = 256;
+
+/// Waits before the id of a paid request is offered to a failing ledger again: long
+/// enough for a hiccup of the disk, short enough for a drain.
+const KEEP_WAITS: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+];
 
 /// A request id that no service has given, to ask for when only its answering matters.
 const PROBE_ID: &str = "restore-batch-probe";
@@ -66,7 +75,7 @@ impl Workers {
     /// the ledger has it is the truth. Any other ledger error ends the run.
     async fn excuse(&self, step: Step, id: ItemId, error: LedgerError) -> Finished {
         if !matches!(error, LedgerError::Illegal { .. }) {
-            return Finished::Ledger(error);
+            return Finished::Ledger { error, step: Some((step, id)) };
         }
         tracing::error!(item.id = %id, %error, "an event came that cannot be");
         match self.ledger.item(id).await {
@@ -76,7 +85,7 @@ impl Workers {
                 signal: Signal::None,
                 retrying: None,
             })),
-            Err(error) => Finished::Ledger(error),
+            Err(error) => Finished::Ledger { error, step: Some((step, id)) },
         }
     }
 
@@ -156,11 +165,32 @@ impl Workers {
     async fn conclude(&self, step: Step, item: Item, verdict: Verdict) -> StepResult {
         let Verdict { event, signal, retrying } = verdict;
         let item = match event {
+            Some(event @ ItemEvent::Accepted { .. }) => self.keep(item.id, event).await?,
             Some(event) => self.advance(item.id, event).await?,
             None => item,
         };
         tracing::debug!(item.id = %item.id, state = %item.state, ?step, "step ended");
         Ok(StepReport { step, item, signal, retrying })
+    }
+
+    /// Writes the name of a request that is paid for. Only we know it, so that a ledger
+    /// that fails is asked a few times more, and the name is logged.
+    async fn keep(&self, id: ItemId, event: ItemEvent) -> Result<Item, LedgerError> {
+        let mut waits = KEEP_WAITS.iter();
+        loop {
+            let error = match self.advance(id, event.clone()).await {
+                Ok(item) => return Ok(item),
+                Err(error) => error,
+            };
+            if let ItemEvent::Accepted { request_id, .. } = &event {
+                tracing::error!(item.id = %id, request.id = %request_id, %error,
+                    "the name of an accepted request could not be written");
+            }
+            match waits.next().filter(|_| matches!(error, LedgerError::Unavailable(_))) {
+                Some(wait) => tokio::time::sleep(*wait).await,
+                None => return Err(error),
+            }
+        }
     }
 
     async fn advance(&self, item: ItemId, event: ItemEvent) -> Result<Item, LedgerError> {
@@ -172,7 +202,7 @@ impl Workers {
         let states = vec![ItemState::Pending, ItemState::Staged];
         match self.ledger.open_items(states, after, LOAD).await {
             Ok(items) => Finished::Loaded { items, complete },
-            Err(error) => Finished::Ledger(error),
+            Err(error) => Finished::Ledger { error, step: None },
         }
     }
 

@@ -99,6 +99,7 @@ pub fn rules() -> RunSettings {
         most_refreshes: 2,
         outage_limit: Duration::from_mins(15),
         grace: Duration::from_secs(30),
+        request_timeout: Duration::from_mins(1),
         volatile_service: false,
         seed: 1,
     }

@@ -5,7 +5,7 @@
 //! scenario and its trace; add it to `seeds.txt`, which every run repeats.
 
 use restore_batch::{
-    core::{InDoubtPolicy, ItemState},
+    core::{HaltCause, InDoubtPolicy, ItemState},
     testing::sim::{Ending, Faults, Scenario, World},
 };
 
@@ -21,6 +21,7 @@ fn quiet() -> Scenario {
         items: 20,
         faults: Faults::default(),
         in_doubt: InDoubtPolicy::Hold,
+        in_flight: 10,
         cap: None,
         drain_after: None,
     }
@@ -64,7 +65,17 @@ fn scenarios() -> Vec<Scenario> {
             faults: Faults { down_from: 3, down_for: 300, ..storm },
             ..stormy()
         },
+        Scenario {
+            name: "silence",
+            faults: Faults { silent_from: 3, silent_for: 300, ..storm },
+            ..stormy()
+        },
         Scenario { name: "empty wallet", faults: Faults { wallet: 8, ..storm }, ..stormy() },
+        Scenario {
+            name: "no downloads",
+            faults: Faults { media_down_from: 15, media_down_for: 600, ..storm },
+            ..stormy()
+        },
         Scenario { name: "drained", drain_after: Some(4), ..stormy() },
     ]
 }
@@ -153,4 +164,38 @@ fn an_outage_leaves_a_handful_in_doubt() {
     world.live(None).expect("the run halts");
     let doubtful = world.count(ItemState::InDoubt);
     assert!((3..=40).contains(&doubtful), "{doubtful} in doubt");
+}
+
+/// A service that takes requests and never answers leaves a handful in doubt, though
+/// many more fit in the time until the first of them is given up.
+#[test]
+fn silence_leaves_a_handful_in_doubt() {
+    let faults = Faults { silent_from: 10, silent_for: 600, ..Faults::default() };
+    let scenario = Scenario { items: 500, faults, in_flight: 400, ..quiet() };
+    let mut world = World::new(5, scenario);
+    explain(&mut world, 5, "silence", "");
+    let doubtful = world.count(ItemState::InDoubt);
+    assert!((1..=30).contains(&doubtful), "{doubtful} in doubt");
+    assert_eq!(world.count(ItemState::Done), 500 - doubtful);
+}
+
+/// What is paid for and cannot be downloaded helps nobody: submitting stops, and the job
+/// halts in the end.
+#[test]
+fn an_outage_of_downloads_does_not_pay_for_the_archive() {
+    let faults = Faults { media_down_from: 20, media_down_for: 1_000_000, ..Faults::default() };
+    let mut world = World::new(7, Scenario { items: 500, faults, ..quiet() });
+    let ending = world.live(None).expect("the run halts");
+    let Ending::Returned(outcome) = ending else { panic!("{ending:?}") };
+    assert!(matches!(outcome.halted, Some(HaltCause::Outage { .. })), "{outcome:?}");
+    let unpaid = world.count(ItemState::Staged);
+    assert!(unpaid > 400, "{unpaid} unpaid");
+}
+
+#[test]
+fn no_picture_is_given_up_for_an_outage_of_downloads() {
+    let faults = Faults { media_down_from: 20, media_down_for: 1_200, ..Faults::default() };
+    let mut world = World::new(7, Scenario { items: 200, faults, ..quiet() });
+    explain(&mut world, 7, "no downloads", "");
+    assert_eq!(world.count(ItemState::Done), 200);
 }

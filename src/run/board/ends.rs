@@ -14,17 +14,20 @@ impl Board {
     /// A step has ended.
     pub(in crate::run) fn ended(&mut self, report: StepReport, actions: &mut Vec<Action>) {
         let StepReport { step, item, signal, retrying } = report;
-        let set_aside = self.running.remove(&item.id).map_or(Micros::ZERO, |(_, micros)| micros);
+        let set_aside = self.running.remove(&item.id).map_or(Micros::ZERO, |step| step.set_aside);
         self.budget.settle(set_aside, item.committed());
         self.give_back(step, item.state);
-        self.hear(step, signal);
+        match step {
+            Step::Fetch => self.hear_of_download(item.id, signal),
+            _ => self.hear(step, signal),
+        }
         self.tell(step, &item, retrying);
         self.place(item, actions);
     }
 
-    /// A step has panicked. Its item stays in the ledger as it was and is left alone
+    /// A step has panicked, or could not write what it did. Its item stays in the ledger as it was and is left alone
     /// until the next run; the money set aside stays set aside.
-    pub(in crate::run) fn panicked(&mut self, step: Step, id: ItemId) {
+    pub(in crate::run) fn lost(&mut self, step: Step, id: ItemId) {
         self.running.remove(&id);
         match step {
             Step::Stage => {}
@@ -72,11 +75,15 @@ impl Board {
             Signal::None => None,
             Signal::Sane if submit => self.breaker.sane(now),
             Signal::Sane => self.breaker.poll_answered(now),
-            Signal::Throttled { retry_after } => {
+            Signal::Throttled { failure, retry_after } => {
                 let endpoint = if submit { Endpoint::Submit } else { Endpoint::Poll };
                 let (pause, _) = self.pacer.throttled(endpoint, retry_after);
                 self.told.push(RunEvent::GateClosed { endpoint, pause });
-                if submit { self.breaker.sane(now) } else { self.breaker.poll_answered(now) }
+                if submit {
+                    self.breaker.throttled(failure, now)
+                } else {
+                    self.breaker.poll_answered(now)
+                }
             }
             Signal::Down { failure, retry_after } if submit => {
                 if self.breaker.down(failure.clone(), retry_after, now) {
@@ -113,6 +120,23 @@ impl Board {
         };
         if let Some(lasted) = over {
             self.told.push(RunEvent::OutageOver { lasted });
+        }
+    }
+
+    /// Draws the conclusions of a download for the whole job.
+    fn hear_of_download(&mut self, id: ItemId, signal: Signal) {
+        let now = self.clock.instant();
+        match signal {
+            Signal::Sane => {
+                let over = self.breaker.fetched(now);
+                self.told.extend(over.map(|lasted| RunEvent::OutageOver { lasted }));
+            }
+            Signal::Down { failure, .. } => {
+                if self.breaker.not_fetched(id, failure.clone(), now) {
+                    self.told.push(RunEvent::Outage { failure });
+                }
+            }
+            other => self.hear(Step::Fetch, other),
         }
     }
 

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     super::step::{Action, Step},
-    Board, Mode,
+    Board, Mode, Running,
 };
 use crate::{
     core::{Endpoint, HaltCause, Micros},
@@ -59,7 +59,8 @@ impl Board {
                 return None;
             }
             let backlog = READY_BACKLOG.max(self.rules.submit.at_once);
-            if !self.breaker.allows_submit(self.on_wire()) || self.ready >= backlog {
+            let allowed = self.breaker.allows_submit(self.oldest_submit(), self.clock.instant());
+            if !allowed || self.ready >= backlog {
                 return None;
             }
             match self.pacer.try_start(Endpoint::Submit) {
@@ -87,7 +88,7 @@ impl Board {
     }
 
     fn start_staging(&mut self, actions: &mut Vec<Action>) {
-        let staging = self.running.values().filter(|(step, _)| *step == Step::Stage).count();
+        let staging = self.running.values().filter(|running| running.step == Step::Stage).count();
         // No more than the submit lane will soon use: a staged URL may not live long.
         let room = STAGING.saturating_sub(staging);
         for _ in 0..room.min(self.lanes.stage.len()) {
@@ -98,8 +99,14 @@ impl Board {
     }
 
     fn launch(&mut self, step: Step, may_commit: Micros, actions: &mut Vec<Action>) {
-        let Some(item) = self.lanes.of(step).pop_front() else { return };
-        self.running.insert(item.id, (step, item.committed() + may_commit));
+        let Some(mut item) = self.lanes.of(step).pop_front() else { return };
+        if step == Step::Fetch && self.breaker.fetches_fail() && self.holds_back_submits() {
+            // The outage is bounded by its own limit: until then no picture is given up,
+            // and one more try follows this one.
+            item.tries = item.tries.min(self.rules.fetch_retry.tries.saturating_sub(2));
+        }
+        let set_aside = item.committed() + may_commit;
+        self.running.insert(item.id, Running { step, set_aside, since: self.clock.instant() });
         actions.push(Action::Start(step, Box::new(item)));
     }
 
@@ -107,7 +114,9 @@ impl Board {
     fn watch_outage(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
         let now = self.clock.instant();
         let limit = self.rules.outage_limit;
-        if !self.holds_back_submits() && (self.mode != Mode::Running || self.on_wire() == 0) {
+        if !self.holds_back_submits()
+            && (self.mode != Mode::Running || self.oldest_submit().is_none())
+        {
             self.breaker.no_submit_waits(now);
         }
         if let Some((lasted, failure)) =
@@ -135,8 +144,9 @@ impl Board {
             && self.budget.allows(self.rules.price)
     }
 
-    /// Submits whose answer is still to come.
-    fn on_wire(&self) -> usize {
-        self.running.values().filter(|(step, _)| *step == Step::Submit).count()
+    /// Returns since when the oldest submit waits whose answer is still to come.
+    pub(in crate::run) fn oldest_submit(&self) -> Option<Instant> {
+        let submits = self.running.values().filter(|running| running.step == Step::Submit);
+        submits.map(|running| running.since).min()
     }
 }

@@ -194,7 +194,7 @@ fn down() -> Signal {
 }
 
 fn throttled(seconds: u64) -> Signal {
-    Signal::Throttled { retry_after: Some(secs(seconds)) }
+    Signal::Throttled { failure: failure(FailureCode::Throttled), retry_after: Some(secs(seconds)) }
 }
 
 fn account(code: FailureCode) -> Signal {
@@ -314,7 +314,7 @@ async fn a_panic_gives_back_what_its_step_held() {
         table.pass(secs(5)).await;
         table.go();
         table.working.remove(&1).unwrap();
-        table.board.panicked(step, ItemId(1));
+        table.board.lost(step, ItemId(1));
         assert_eq!(table.go(), [""; 0], "left alone until the next run");
         table.assert_nothing_is_held();
         assert!(table.board.is_over());
@@ -541,6 +541,34 @@ async fn refused_submits_halt_the_job_while_polls_that_are_answered_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pauses_without_end_halt_the_job_and_one_acceptance_begins_anew() {
+    let mut table = Table::with_rules(in_flight(1), vec![staged(1), staged(2)]);
+    let limit = rules().outage_limit;
+    let mut accepted = false;
+    let mut since = Instant::now();
+    while table.board.mode == Mode::Running {
+        let words = table.go_soon().await;
+        if let Some(id) = words.iter().find_map(|word| word.strip_prefix("submit ")) {
+            let id = id.parse().unwrap();
+            if !accepted && since.elapsed() > limit / 2 {
+                accepted = true;
+                since = Instant::now();
+                table.end_submit(id, rejected(), Signal::Sane);
+            } else {
+                table.end_submit(id, not_accepted(), throttled(60));
+            }
+        }
+        assert!(since.elapsed() < limit * 2, "it never halts");
+        table.pass(secs(20)).await;
+    }
+    assert!(accepted);
+    assert!(since.elapsed() >= limit, "{:?}", since.elapsed());
+    let HaltCause::Outage { failure, .. } = table.cause() else { panic!("{:?}", table.cause()) };
+    assert_eq!(failure.code, FailureCode::Throttled);
+    assert!(matches!(table.board.mode, Mode::Halted { polling: true, .. }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn doubts_about_the_last_submits_do_not_end_polls_that_are_answered() {
     let mut table = Table::with((1..=3).map(staged).collect());
     table.adopt(submitted(8, now()));
@@ -681,6 +709,7 @@ async fn a_url_staged_by_an_earlier_run_is_made_anew_and_its_wait_kept() {
     table.end(1, anew(), Signal::None);
     table.end(2, anew(), Signal::None);
     assert_eq!(table.go(), ["submit 1"]);
+    table.end_submit(1, rejected(), Signal::Sane);
     table.pass(secs(100)).await;
     assert_eq!(table.go(), ["submit 2"]);
 }

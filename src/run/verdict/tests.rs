@@ -56,7 +56,11 @@ fn every_answer_to_a_submit() {
             EventKind::NotAccepted,
             Signal::Down { failure: failure(Code::Throttled), retry_after: pause },
         ),
-        (throttled, EventKind::NotAccepted, Signal::Throttled { retry_after: pause }),
+        (
+            throttled,
+            EventKind::NotAccepted,
+            Signal::Throttled { failure: failure(Code::Throttled), retry_after: pause },
+        ),
         (SubmitOutcome::Rejected(failure(Code::Rejected)), EventKind::Rejected, Signal::Sane),
         (SubmitOutcome::Account(balance.clone()), EventKind::NotAccepted, Signal::Account(balance)),
         (
@@ -118,7 +122,7 @@ fn every_answer_to_a_poll() {
         (
             StatusOutcome::Throttled { failure: failure(Code::Throttled), retry_after: pause },
             None,
-            Signal::Throttled { retry_after: pause },
+            Signal::Throttled { failure: failure(Code::Throttled), retry_after: pause },
             Some(Code::Throttled),
         ),
         (
@@ -248,7 +252,7 @@ fn every_end_of_a_download() {
                 retry_after: None,
             },
             Some(EventKind::Postponed),
-            Signal::None,
+            Signal::Down { failure: failure(FailureCode::MediaUnavailable), retry_after: None },
         ),
         (
             FetchError::LinkExpired(failure(FailureCode::MediaUnavailable)),

@@ -7,9 +7,11 @@ use std::{
 };
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 
-use super::{Boundaries, Faults};
+use super::{Boundaries, Faults, service::is_within};
 use crate::{
+    clock::{Clock, elapsed},
     core::{Artifact, ContentHash, Failure, FailureClass, FailureCode, jitter},
     fetch::{FetchError, Fetcher},
 };
@@ -23,13 +25,22 @@ pub struct FakeFetcher {
     seed: u64,
     faults: Faults,
     disk: Disk,
+    began: Timestamp,
+    clock: Clock,
     number: Mutex<u32>,
     boundaries: Arc<Boundaries>,
 }
 
 impl FakeFetcher {
-    pub(super) fn new(seed: u64, faults: Faults, disk: Disk, boundaries: Arc<Boundaries>) -> Self {
-        Self { seed, faults, disk, number: Mutex::new(0), boundaries }
+    pub(super) fn new(
+        seed: u64,
+        faults: Faults,
+        disk: Disk,
+        began: Timestamp,
+        clock: Clock,
+        boundaries: Arc<Boundaries>,
+    ) -> Self {
+        Self { seed, faults, disk, began, clock, number: Mutex::new(0), boundaries }
     }
 
     fn hit(&self, what: u64, number: u32, probability: f64) -> bool {
@@ -46,7 +57,10 @@ impl FakeFetcher {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let failure =
             || Failure::new(FailureClass::Transient, FailureCode::MediaUnavailable, "simulated");
-        if self.hit(1, number, self.faults.download_cut) {
+        let Faults { media_down_from, media_down_for, .. } = self.faults;
+        let age = elapsed(self.began, self.clock.now());
+        let down = is_within(media_down_from, media_down_for, age);
+        if down || self.hit(1, number, self.faults.download_cut) {
             return Err(FetchError::Retry { failure: failure(), retry_after: None });
         }
         if self.hit(2, number, self.faults.link_expired) {

@@ -1,16 +1,19 @@
 //! The in-memory ledger with a boundary before and after each write.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::Boundaries;
 use crate::{
-    core::{Edition, Fence, Item, ItemEvent, ItemId, ItemState},
+    core::{Edition, EventKind, Fence, Item, ItemEvent, ItemId, ItemState},
     ledger::{
-        Audit, EditionHeader, Imported, JobRecord, Ledger, LedgerResult, MemoryLedger, NewRow,
-        RowFilter, RowRecord, SettledRow, Totals,
+        Audit, EditionHeader, Imported, JobRecord, Ledger, LedgerError, LedgerResult, MemoryLedger,
+        NewRow, RowFilter, RowRecord, SettledRow, Totals,
     },
 };
 
@@ -19,13 +22,36 @@ use crate::{
 pub struct BoundaryLedger {
     inner: MemoryLedger,
     boundaries: Arc<Boundaries>,
+    failing: Option<Failing>,
+}
+
+/// A write that fails, so many more times.
+#[derive(Debug)]
+struct Failing {
+    item: ItemId,
+    event: EventKind,
+    times: AtomicU32,
 }
 
 impl BoundaryLedger {
     /// Wraps a ledger that outlives this incarnation of the world.
     #[must_use]
     pub fn new(inner: MemoryLedger, boundaries: Arc<Boundaries>) -> Self {
-        Self { inner, boundaries }
+        Self { inner, boundaries, failing: None }
+    }
+
+    /// Lets the first `times` writes of this event of this item fail.
+    #[must_use]
+    pub fn failing(self, item: ItemId, event: EventKind, times: u32) -> Self {
+        Self { failing: Some(Failing { item, event, times: AtomicU32::new(times) }), ..self }
+    }
+
+    fn fails(&self, item: ItemId, event: EventKind) -> bool {
+        self.failing.as_ref().is_some_and(|failing| {
+            let left = |times: u32| times.checked_sub(1);
+            (failing.item, failing.event) == (item, event)
+                && failing.times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok()
+        })
     }
 
     async fn write<T>(&self, call: BoxFuture<'_, LedgerResult<T>>) -> LedgerResult<T> {
@@ -95,6 +121,9 @@ impl Ledger for BoundaryLedger {
         event: ItemEvent,
         now: Timestamp,
     ) -> BoxFuture<'_, LedgerResult<Item>> {
+        if self.fails(item, event.kind()) {
+            return Box::pin(async { Err(LedgerError::Unavailable("simulated".to_owned())) });
+        }
         Box::pin(self.write(self.inner.advance(fence, item, event, now)))
     }
 

@@ -51,9 +51,20 @@ pub struct Faults {
     pub down_from: u64,
     /// … for this many seconds.
     pub down_for: u64,
+    /// The service takes requests and does not say a word from this second on…
+    pub silent_from: u64,
+    /// … for this many seconds.
+    pub silent_for: u64,
+    /// No download succeeds from this second on…
+    pub media_down_from: u64,
+    /// … for this many seconds.
+    pub media_down_for: u64,
     /// After this many accepted requests the wallet is empty; 0 for never.
     pub wallet: u64,
 }
+
+/// When the client gives up on an answer.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One accepted request.
 #[derive(Debug, Clone)]
@@ -130,8 +141,15 @@ impl FakeService {
     }
 
     fn is_down(&self) -> bool {
-        let second = elapsed(self.began, self.clock.now()).as_secs();
-        (self.faults.down_from..self.faults.down_from + self.faults.down_for).contains(&second)
+        self.is_within(self.faults.down_from, self.faults.down_for)
+    }
+
+    fn is_silent(&self) -> bool {
+        self.is_within(self.faults.silent_from, self.faults.silent_for)
+    }
+
+    fn is_within(&self, from: u64, seconds: u64) -> bool {
+        is_within(from, seconds, elapsed(self.began, self.clock.now()))
     }
 
     async fn answer_submit(&self, order: &SubmitOrder) -> SubmitOutcome {
@@ -146,6 +164,15 @@ impl FakeService {
             return SubmitOutcome::NotSent(failure(FailureCode::NotSent));
         }
         let index = self.lock().arrive(self.clock.now());
+        if self.is_silent() {
+            // It may have understood and be unable to say so.
+            if self.hit(14, number, 0.5) {
+                self.accept(order, number);
+            }
+            self.boundaries.pass().await;
+            tokio::time::sleep(REQUEST_TIMEOUT).await;
+            return SubmitOutcome::InDoubt(failure(FailureCode::InDoubt));
+        }
         let outcome = self.decide(order, number);
         self.boundaries.pass().await;
         tokio::time::sleep(Duration::from_secs_f64(0.05 + jitter(self.seed, number.into(), 2)))
@@ -217,6 +244,10 @@ impl FakeService {
             books.number += 1;
             books.number
         };
+        if self.is_silent() {
+            tokio::time::sleep(REQUEST_TIMEOUT).await;
+            return StatusOutcome::Unavailable(failure(FailureCode::StatusUnavailable));
+        }
         if self.is_down() || self.hit(12, number, self.faults.poll_lost) {
             return StatusOutcome::Unavailable(failure(FailureCode::StatusUnavailable));
         }
@@ -313,6 +344,11 @@ impl RestoreApi for FakeService {
     fn status<'a>(&'a self, request: &'a Known) -> BoxFuture<'a, StatusOutcome> {
         Box::pin(self.answer_status(request))
     }
+}
+
+/// Returns true when an age falls into the `seconds` after second `from`.
+pub(super) fn is_within(from: u64, seconds: u64, age: Duration) -> bool {
+    (from..from + seconds).contains(&age.as_secs())
 }
 
 pub(super) fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{
     Boundaries, BoundaryLedger, FakeFetcher, FakeService, Faults,
     fetcher::Disk,
-    service::{Books, lock},
+    service::{Books, REQUEST_TIMEOUT, lock},
 };
 use crate::{
     clock::{Clock, elapsed},
@@ -49,6 +49,8 @@ pub struct Scenario {
     pub faults: Faults,
     /// Policy for lost answers.
     pub in_doubt: InDoubtPolicy,
+    /// Most requests at the service.
+    pub in_flight: usize,
     /// Spend cap in requests.
     pub cap: Option<u64>,
     /// Someone asks the first life to stop after this many seconds.
@@ -187,6 +189,8 @@ impl World {
             self.seed ^ u64::from(self.lives),
             self.scenario.faults,
             self.disk.clone(),
+            self.began,
+            clock,
             boundaries,
         );
         let parts = Parts {
@@ -237,7 +241,7 @@ impl World {
             max_delay: Duration::from_mins(1),
         };
         RunSettings {
-            submit: lane(SUBMIT_RATE, 10),
+            submit: lane(SUBMIT_RATE, self.scenario.in_flight),
             poll: lane(20.0, 10),
             fetch: lane(20.0, 4),
             cadence: Cadence { interval: POLL_INTERVAL, max_interval: Duration::from_secs(30) },
@@ -252,6 +256,7 @@ impl World {
             most_refreshes: 5,
             outage_limit: Duration::from_mins(30),
             grace: Duration::from_secs(30),
+            request_timeout: REQUEST_TIMEOUT,
             volatile_service: false,
             seed: self.seed,
         }
