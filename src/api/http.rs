@@ -118,7 +118,7 @@ impl HttpApi {
             None => request,
         };
         match request.send().await {
-            Ok(response) => read_answer(response).await,
+            Ok(response) => read_answer(response, self.key.clone()).await,
             Err(error) => unsent_or_unanswered(&error),
         }
     }
@@ -174,17 +174,17 @@ fn same_origin(url: &Url, base: &Url) -> bool {
     url.origin() == base.origin() && url.username().is_empty() && url.password().is_none()
 }
 
-async fn read_answer(mut response: Response) -> Exchange {
+async fn read_answer(mut response: Response, key: Option<HeaderValue>) -> Exchange {
     let status = response.status().as_u16();
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let retry_after = header(RETRY_AFTER)
         .and_then(|value| retry_after::parse(value, header(DATE), Timestamp::now()));
     match read_body(&mut response).await {
-        Ok(body) => Exchange::Answer(Answer { status, retry_after, body }),
+        Ok(body) => Exchange::Answer(Answer { status, retry_after, body, key }),
         // A refusal is a refusal even when its explanation is cut; an acceptance
         // without its name is not usable.
         Err(_) if !(200..300).contains(&status) => {
-            Exchange::Answer(Answer { status, retry_after, body: Bytes::new() })
+            Exchange::Answer(Answer { status, retry_after, body: Bytes::new(), key })
         }
         Err(why) => Exchange::NoAnswer(why),
     }

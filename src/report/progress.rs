@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
 use super::Reporter;
-use crate::core::{HaltCause, Item, ItemState, RunEvent};
+use crate::core::{HaltCause, Item, ItemState, RunEvent, without_queries};
 
 /// Shortest time between two plain progress lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -98,17 +98,12 @@ fn failure_line(item: &Item) -> Option<String> {
     let word = if item.state == ItemState::InDoubt { "in doubt" } else { "failed" };
     let told = matches!(item.state, ItemState::Failed | ItemState::InDoubt);
     // A bad row has no source; its message names the line.
-    let source = match without_query(&item.source) {
+    // A signed address is a key itself.
+    let source = match without_queries(&item.source).as_str() {
         "" => String::new(),
         source => format!("{source}: "),
     };
     told.then(|| format!("{word}: {source}{failure}"))
-}
-
-/// A signed address is a key itself: what follows its path is not told.
-fn without_query(source: &str) -> &str {
-    let query = source.find(['?', '#']).filter(|_| source.contains("://"));
-    &source[..query.unwrap_or(source.len())]
 }
 
 fn halt_line(cause: &HaltCause) -> String {
@@ -213,17 +208,6 @@ impl<W: Write + Send> Reporter for ProgressLines<W> {
 mod tests {
     use super::*;
     use crate::core::{Endpoint, Failure, FailureClass, FailureCode, Micros};
-
-    #[test]
-    fn sources_are_told_without_what_may_be_secret() {
-        for (source, told) in [
-            ("https://x.org/a.png?sig=1#2", "https://x.org/a.png"),
-            ("https://x.org/a.png", "https://x.org/a.png"),
-            ("scans/what?.png", "scans/what?.png"),
-        ] {
-            assert_eq!(without_query(source), told);
-        }
-    }
 
     #[tokio::test(start_paused = true)]
     async fn notices_are_written_as_lines() {

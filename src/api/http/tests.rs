@@ -434,6 +434,19 @@ fn a_base_that_is_no_service_is_refused() {
 }
 
 #[tokio::test]
+async fn a_key_that_the_service_repeats_is_not_told() {
+    let echo = format!(r#"{{"message":"no such key: {KEY}","status":"FAILED","error":"{KEY}"}}"#);
+    let SubmitOutcome::Account(refused) = submit_to(Reply::json(401, &echo)).await else {
+        panic!("401 is about the account")
+    };
+    assert_eq!(refused.message, "no such key: [key]");
+    let StatusOutcome::Failed(failed) = status_of(Reply::json(200, &echo)).await else {
+        panic!("FAILED is a failure")
+    };
+    assert_eq!(failed.message, "[key]");
+}
+
+#[tokio::test]
 async fn neither_debug_nor_errors_show_what_is_secret() {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = free.local_addr().unwrap();
