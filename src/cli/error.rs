@@ -98,6 +98,34 @@ pub enum AppError {
         /// The file that says so.
         note: PathBuf,
     },
+    /// The job folder serves another manifest.
+    #[error("the job folder `{}` belongs to the manifest `{owner}`", dir.display())]
+    #[diagnostic(
+        code(config),
+        help("give each manifest a job folder of its own with --out DIR; if it was only renamed, delete `{}`", note.display())
+    )]
+    OtherManifest {
+        /// The job folder.
+        dir: PathBuf,
+        /// File name of its manifest.
+        owner: String,
+        /// The file that says so.
+        note: PathBuf,
+    },
+    /// The job's ledger is in another folder.
+    #[error("the job in `{}` keeps its ledger in `{}`", dir.display(), state.display())]
+    #[diagnostic(
+        code(config),
+        help("use that folder as --state; if the ledger was moved, delete `{}`", note.display())
+    )]
+    OtherState {
+        /// The job folder.
+        dir: PathBuf,
+        /// Its state folder.
+        state: PathBuf,
+        /// The file that says so.
+        note: PathBuf,
+    },
     /// The job folder cannot be used.
     #[error("the job folder `{}` cannot be used: {source}", path.display())]
     #[diagnostic(code(config), help("make it writable, or choose another with --out DIR"))]
@@ -223,6 +251,8 @@ impl AppError {
             | Self::NoOut
             | Self::OtherService { .. }
             | Self::OtherJob { .. }
+            | Self::OtherManifest { .. }
+            | Self::OtherState { .. }
             | Self::JobFolder { .. }
             | Self::NoJob { .. } => ExitCode::Config,
             Self::NetworkFileSystem { .. } | Self::Lock(_) | Self::Ledger(_) => ExitCode::Ledger,
