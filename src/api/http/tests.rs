@@ -433,6 +433,16 @@ fn a_base_that_is_no_service_is_refused() {
     }
 }
 
+#[test]
+fn an_unknown_status_word_is_news_once() {
+    let words = StrangeWords::default();
+    assert!(!words.is_news("queued"));
+    assert!(words.is_news("STARTING"));
+    assert!(!words.is_news("STARTING"));
+    let news = (0..99).filter(|number| words.is_news(&number.to_string())).count();
+    assert_eq!(news, StrangeWords::MOST - 1);
+}
+
 #[tokio::test]
 async fn a_key_that_the_service_repeats_is_not_told() {
     let echo = format!(r#"{{"message":"no such key: {KEY}","status":"FAILED","error":"{KEY}"}}"#);
