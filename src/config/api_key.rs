@@ -48,7 +48,7 @@ pub struct KeySearch {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read.
-    #[error("the API key in `{}` cannot be read: {source}", path.display())]
+    #[error("the API key in `{}` cannot be read", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

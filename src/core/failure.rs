@@ -173,7 +173,9 @@ impl FailureCode {
             Self::MediaBlocked => {
                 "allow the address with `--allow-private` if you trust it, then `retry`"
             }
-            Self::MediaTooLarge => "raise `--max-media-bytes`, then `retry`; it costs nothing",
+            Self::MediaTooLarge => {
+                "raise `--max-media-bytes` or `--max-pixels`, whichever the reason names, then `retry`; it costs nothing"
+            }
             Self::NotWritable => "make the output folder writable, then run the same command again",
             Self::KeyRefused => "check the key with `restore-batch check`",
             Self::InsufficientBalance => {

@@ -74,7 +74,7 @@ fn the_key_goes_to_the_service_and_nowhere_else() {
     }
     assert!(holds(killed.stderr.as_bytes(), "\"level\":\"TRACE\""), "nothing was traced");
     let files = all_files(&world.path("photos.restored"));
-    for name in ["results.csv", "failures.csv", "ledger.db", "lock"] {
+    for name in ["results.csv", "failures.csv", "ledger.db", "lock", "manifest"] {
         assert!(files.iter().any(|path| path.ends_with(name)), "no {name} in {files:?}");
     }
     for path in files {
