@@ -305,7 +305,7 @@ fn ledger_advice(error: &LedgerError) -> &'static str {
 }
 
 fn service_words(service: &str) -> &str {
-    if service == super::run::LOCAL_SERVICE { "the local engine (--local)" } else { service }
+    if service == super::service::LOCAL_SERVICE { "the local engine (--local)" } else { service }
 }
 
 /// An address that cannot be used is the caller's to correct; the rest is this machine.

@@ -19,8 +19,10 @@ mod local;
 mod plan;
 mod render;
 mod run;
+mod service;
 mod status;
 mod summary;
+mod take_in;
 
 pub use args::Cli;
 pub use dispatch::main;

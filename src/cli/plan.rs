@@ -73,11 +73,9 @@ async fn count(manifest: Manifest, job: &Job) -> Result<(Totals, u64, Option<Str
     let scratch = tempfile::tempdir().map_err(failed)?;
     let ledger = Arc::new(SqliteLedger::open(&scratch.path().join("ledger.db")).await?);
     let fence = ledger.begin_session().await?;
-    let plan = IntakePlan::Read {
-        manifest: Box::new(manifest),
-        base_dir: job.base_dir.display().to_string(),
-        defaults: String::new(),
-    };
+    let header = run::header_of(&manifest, job.base_dir.display().to_string());
+    let edition = ledger.begin_edition(fence, header).await?;
+    let plan = IntakePlan::Read { manifest: Box::new(manifest), edition, defaults: String::new() };
     let (mut notices, reading) = run::start_intake(ledger.clone(), fence, plan);
     while let Some(notice) = notices.recv().await {
         if let IntakeNotice::Failed(error) = notice {

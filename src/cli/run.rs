@@ -1,11 +1,9 @@
 //! `restore-batch MANIFEST` and `restore-batch retry MANIFEST`.
 
-use std::{io::IsTerminal as _, path::Path, sync::Arc, time::Duration};
+use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
 use indicatif::MultiProgress;
-use secrecy::SecretString;
 use tokio::time::Instant;
-use url::Url;
 
 use super::{
     args::RunArgs,
@@ -14,47 +12,32 @@ use super::{
     error::AppError,
     exit::ExitCode,
     job::{Job, manifest_dir},
-    local::LocalGateway,
     render,
+    service::{LOCAL_SERVICE, Service, preflight},
     summary::{ending, summarise},
 };
 use crate::{
-    api::{ApiSettings, HttpApi, StatusOutcome},
+    api::{ApiSettings, HttpApi},
     clock::Clock,
     config::Settings,
     core::{Budget, Cadence, Fence, ItemState, RetryPolicy},
     fetch::{ClientSettings, FetchLimits, GetLimits, GuardedClient, HttpFetcher, sweep_leftovers},
     ledger::{EditionHeader, Ledger, LedgerResult, SqliteLedger, Totals},
     limit::LaneLimits,
-    manifest::{Input, Manifest, ReadOptions, fingerprint_file},
+    manifest::{Manifest, ReadOptions},
     report::{ProgressBar, ProgressLines, Reporters},
     run::{
-        self, Intake, IntakePlan, Outcome, Parts, Recorder, RunSettings, Stops, edition_content,
+        self, IntakePlan, Outcome, Parts, Recorder, RunSettings, Stops,
         recovery::{has_retriable, recover, retry_failed},
     },
     stage::{PublicBase, Publisher, SourceStager},
     telemetry,
 };
 
-/// What the ledger calls the service of `--local`.
-pub(super) const LOCAL_SERVICE: &str = "local";
-
-/// Tries before the service counts as unusable at the start.
-const PREFLIGHT_TRIES: u32 = 3;
-
 /// What `retry` adds to a run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retry {
     pub(super) in_doubt_too: bool,
-}
-
-/// The service a run uses.
-struct Service {
-    base_url: Url,
-    key: Option<SecretString>,
-    /// How the ledger knows it.
-    name: String,
-    local: Option<LocalGateway>,
 }
 
 /// Restores the photos of one manifest.
@@ -115,36 +98,12 @@ pub(super) fn public_bases(
     settings.public_base.iter().map(parse).collect()
 }
 
-impl Service {
-    /// With a key, the remote service; without one, a gateway of our own.
-    async fn start(settings: &Settings, key: Option<SecretString>) -> Result<Self, AppError> {
-        if let Some(key) = key {
-            let base_url = settings.base_url.clone();
-            let name = base_url.to_string();
-            return Ok(Self { base_url, key: Some(key), name, local: None });
-        }
-        let gateway = LocalGateway::start(settings).await?;
-        Ok(Self {
-            base_url: gateway.base_url.clone(),
-            key: Some(gateway.key.clone()),
-            name: LOCAL_SERVICE.to_owned(),
-            local: Some(gateway),
-        })
-    }
-
-    async fn stop(self) {
-        if let Some(gateway) = self.local {
-            gateway.stop().await;
-        }
-    }
-}
-
 /// One run of one job, with its ledger open.
-struct Session<'a> {
-    job: &'a Job,
-    settings: &'a Settings,
+pub(super) struct Session<'a> {
+    pub(super) job: &'a Job,
+    pub(super) settings: &'a Settings,
     clock: Clock,
-    ledger: Arc<SqliteLedger>,
+    pub(super) ledger: Arc<SqliteLedger>,
     bars: MultiProgress,
 }
 
@@ -164,17 +123,19 @@ impl Session<'_> {
             publishers.push(Box::new(gateway.publisher()));
         }
         let rules = run_settings(self.settings, service.local.is_some());
-        let (plan, header) = self.plan(manifest).await?;
-        let owed = recover(self.ledger.as_ref(), fence, &rules, self.clock.now()).await?;
+        let mut reporters = self.reporters().await?;
+        let (plan, header) = self.take_in(fence, manifest, &mut reporters).await?;
+        // Before `recover`, which hands over what a retry asks for again.
         if let Some(Retry { in_doubt_too }) = retry {
             retry_failed(self.ledger.as_ref(), fence, in_doubt_too, self.clock.now()).await?;
         }
+        let owed = recover(self.ledger.as_ref(), fence, &rules, self.clock.now()).await?;
         let api = self.client(service)?;
         if service.local.is_none() && self.has_work(&plan).await? {
             preflight(&api, service).await?;
         }
         let recorder = self.recorder(&header).await?;
-        let reporters = self.reporters().await?.with(recorder.reporter());
+        let reporters = reporters.with(recorder.reporter());
         let parts = Parts {
             ledger: self.ledger.clone(),
             api: Arc::new(api),
@@ -192,52 +153,31 @@ impl Session<'_> {
             .map_err(|error| AppError::Internal(format!("signals cannot be heard: {error}")))?;
         let budget =
             Budget::new(self.ledger.totals().await?.money.committed(), self.settings.max_spend);
+        let plan = self.count_anew(plan).await?;
         let (intake, reading) = run::start_intake(self.ledger.clone(), fence, plan);
         let outcome = run::run(parts, rules, owed, budget, intake, stops).await;
         // A reader that waits for standard input would never notice that the run is over;
         // the ledger's writer is not stopped by this.
         reading.abort();
         let _ = reading.await;
-        recorder.finish().await?;
-        Ok((outcome?, started.elapsed()))
+        let files = recorder.finish().await;
+        let outcome = outcome?;
+        files?;
+        Ok((outcome, started.elapsed()))
     }
 
     /// Remembers the service, or refuses to mix the requests of two.
     async fn bind_service(&self, fence: Fence, name: &str, moved: bool) -> Result<(), AppError> {
         let begun = self.ledger.job().await?.service;
         match begun {
-            Some(begun) if begun != name && !moved => {
+            Some(begun) if begun == name => Ok(()),
+            // A move to or from this machine's own engine would be another service, which
+            // knows none of the requests that are paid for.
+            Some(begun) if !moved || begun == LOCAL_SERVICE || name == LOCAL_SERVICE => {
                 Err(AppError::OtherService { begun, now: name.to_owned() })
             }
-            Some(begun) if begun == name => Ok(()),
             _ => Ok(self.ledger.bind_service(fence, name.to_owned()).await?),
         }
-    }
-
-    /// Finds out whether the manifest has to be read at all.
-    async fn plan(&self, manifest: Manifest) -> Result<(IntakePlan, EditionHeader), AppError> {
-        let defaults = format!("{} {}", self.settings.scale, self.settings.model_version);
-        let base_dir = self.job.base_dir.display().to_string();
-        let job = self.ledger.job().await?;
-        if let (Input::File(path), Some((_, content)), Some(header)) =
-            (&self.job.input, &job.finished, job.header)
-        {
-            let unchanged = fingerprint(path).await.is_some_and(|fingerprint| {
-                edition_content(&fingerprint, &defaults) == *content && header.base_dir == base_dir
-            });
-            if unchanged {
-                let totals = self.ledger.totals().await?;
-                let failed = totals.count(ItemState::Failed);
-                let intake = Intake { rows: totals.rows, photos: totals.all(), bad: failed };
-                return Ok((IntakePlan::Unchanged { intake }, header));
-            }
-        }
-        let header = EditionHeader {
-            columns: manifest.columns().to_vec(),
-            source_column: manifest.source_column(),
-            base_dir: base_dir.clone(),
-        };
-        Ok((IntakePlan::Read { manifest: Box::new(manifest), base_dir, defaults }, header))
     }
 
     async fn has_work(&self, plan: &IntakePlan) -> LedgerResult<bool> {
@@ -289,32 +229,6 @@ impl Session<'_> {
         } else {
             Reporters::default().with(ProgressLines::stderr(done))
         })
-    }
-}
-
-/// Hashes a manifest; `None` when it cannot be read, which the reader then says better.
-async fn fingerprint(path: &Path) -> Option<crate::core::ContentHash> {
-    let path = path.to_owned();
-    tokio::task::spawn_blocking(move || fingerprint_file(&path)).await.ok()?.ok()
-}
-
-/// Asks the service for something that costs nothing, before anything is spent.
-async fn preflight(api: &HttpApi, service: &Service) -> Result<(), AppError> {
-    let base = service.base_url.to_string();
-    let mut last = None;
-    for attempt in 0..PREFLIGHT_TRIES {
-        if attempt > 0 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        match run::probe(api).await {
-            StatusOutcome::Unavailable(failure) => last = Some(failure),
-            StatusOutcome::Account(failure) => return Err(AppError::KeyRefused { base, failure }),
-            _ => return Ok(()),
-        }
-    }
-    match last {
-        Some(failure) => Err(AppError::Service { base, failure }),
-        None => Ok(()),
     }
 }
 
@@ -370,6 +284,12 @@ fn conclude(outcome: Outcome, totals: &Totals) -> Result<Ended, AppError> {
     }
     if let Some(signal) = outcome.interrupted.filter(|signal| *signal != 0) {
         return Ok(Ended::Signal(signal));
+    }
+    if outcome.halted.is_none() && totals.settled() < totals.all() {
+        return Err(AppError::Internal(format!(
+            "{} photos were not taken up",
+            totals.all() - totals.settled()
+        )));
     }
     let unfinished = totals.count(ItemState::Failed) + totals.count(ItemState::InDoubt);
     Ok(Ended::Code(match (outcome.halted, unfinished) {

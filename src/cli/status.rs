@@ -7,7 +7,7 @@ use super::{
     exit::ExitCode,
     job::{Job, manifest_dir},
     render,
-    run::LOCAL_SERVICE,
+    service::LOCAL_SERVICE,
     summary::summarise,
 };
 use crate::{

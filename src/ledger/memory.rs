@@ -198,6 +198,7 @@ impl Ledger for MemoryLedger {
             let store = self.store();
             Ok(JobRecord {
                 finished: store.finished.clone(),
+                begun: store.header.is_some().then_some(store.head.edition),
                 header: store.header.clone(),
                 service: store.service.clone(),
             })

@@ -71,22 +71,26 @@ impl Reader {
         let mut snapshot = self.pool.begin().await?;
         let service =
             sqlx::query_scalar("SELECT service FROM job").fetch_one(&mut *snapshot).await?;
-        let header = "SELECT columns, source_column, base_dir FROM editions \
+        let newest = "SELECT edition, columns, source_column, base_dir FROM editions \
                       ORDER BY edition DESC LIMIT 1";
-        let header = sqlx::query(header).fetch_optional(&mut *snapshot).await?;
+        let newest = sqlx::query(newest).fetch_optional(&mut *snapshot).await?;
         let finished = "SELECT edition, content FROM editions WHERE content IS NOT NULL \
                         ORDER BY edition DESC LIMIT 1";
         let finished: Option<(i64, String)> =
             sqlx::query_as(finished).fetch_optional(&mut *snapshot).await?;
-        let header = header.map(|row| {
+        let newest = newest.map(|row| {
             let mut row = RowReader::new(&row);
+            let edition = Edition(row.value()?);
             let columns = row.json()?;
             let source_column = usize::try_from(row.value::<i64>()?).unwrap_or(usize::MAX);
-            Ok::<_, LedgerError>(EditionHeader { columns, source_column, base_dir: row.value()? })
+            let header = EditionHeader { columns, source_column, base_dir: row.value()? };
+            Ok::<_, LedgerError>((edition, header))
         });
+        let (begun, header) = newest.transpose()?.unzip();
         Ok(JobRecord {
             finished: finished.map(|(edition, content)| (Edition(edition), content)),
-            header: header.transpose()?,
+            begun,
+            header,
             service,
         })
     }

@@ -58,6 +58,9 @@ pub struct Imported {
 pub struct JobRecord {
     /// The edition that was read to its end last, with the hash given then.
     pub finished: Option<(Edition, String)>,
+    /// The edition begun last; newer than the finished one while a manifest is being
+    /// read, and when reading it was broken off.
+    pub begun: Option<Edition>,
     /// Header of the edition begun last.
     pub header: Option<EditionHeader>,
     /// The service this job's requests belong to.

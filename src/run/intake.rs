@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
-    core::{ContentHash, Fence, ItemState},
+    core::{ContentHash, Edition, Fence, ItemState},
     ledger::{EditionHeader, Ledger, LedgerError, NewItem, NewRow},
     manifest::{Manifest, ManifestError, Row, Source},
 };
@@ -65,8 +65,8 @@ pub enum IntakePlan {
     Read {
         /// The opened manifest, before its first row.
         manifest: Box<Manifest>,
-        /// Folder against which relative sources are resolved, absolute.
-        base_dir: String,
+        /// The edition begun for it.
+        edition: Edition,
         /// What else the rows depend on: default scale and version.
         defaults: String,
     },
@@ -77,6 +77,17 @@ pub enum IntakePlan {
 #[must_use]
 pub fn edition_content(manifest: &ContentHash, defaults: &str) -> String {
     format!("{manifest} {defaults}")
+}
+
+/// Returns what the ledger keeps of a manifest before its first row; `base_dir` is the
+/// absolute folder against which relative sources are resolved.
+#[must_use]
+pub fn header_of(manifest: &Manifest, base_dir: String) -> EditionHeader {
+    EditionHeader {
+        columns: manifest.columns().to_vec(),
+        source_column: manifest.source_column(),
+        base_dir,
+    }
 }
 
 /// Starts reading. Dropping the receiver stops it; the handle ends when it has stopped.
@@ -90,13 +101,8 @@ pub fn start(
     let task = tokio::spawn(async move {
         let last = match plan {
             IntakePlan::Unchanged { intake } => IntakeNotice::Complete(intake),
-            IntakePlan::Read { manifest, base_dir, defaults } => {
-                let header = EditionHeader {
-                    columns: manifest.columns().to_vec(),
-                    source_column: manifest.source_column(),
-                    base_dir,
-                };
-                let read = read(ledger.as_ref(), fence, header, *manifest, &defaults, &notices);
+            IntakePlan::Read { manifest, edition, defaults } => {
+                let read = read(ledger.as_ref(), fence, edition, *manifest, &defaults, &notices);
                 read.await.map_or_else(IntakeNotice::Failed, IntakeNotice::Complete)
             }
         };
@@ -109,12 +115,11 @@ pub fn start(
 async fn read(
     ledger: &dyn Ledger,
     fence: Fence,
-    header: EditionHeader,
+    edition: Edition,
     manifest: Manifest,
     defaults: &str,
     notices: &mpsc::Sender<IntakeNotice>,
 ) -> Result<Intake, IntakeError> {
-    let edition = ledger.begin_edition(fence, header).await?;
     let (batches, mut incoming) = mpsc::channel(READ_AHEAD);
     let reader = tokio::task::spawn_blocking(move || read_batches(manifest, &batches));
     let mut intake = Intake::default();

@@ -41,7 +41,8 @@ mod worker;
 
 pub use coordinator::{Outcome, Parts, RunError, run};
 pub use intake::{
-    Intake, IntakeError, IntakeNotice, IntakePlan, edition_content, start as start_intake,
+    Intake, IntakeError, IntakeNotice, IntakePlan, edition_content, header_of,
+    start as start_intake,
 };
 pub use recorder::{Recorder, RecorderError, RecorderHandle, RecorderReporter};
 pub use settings::RunSettings;

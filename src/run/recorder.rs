@@ -90,7 +90,12 @@ impl Recorder {
             loop {
                 tokio::select! { biased;
                     () = ended.cancelled() => return Ok(self),
-                    () = woken.notified() => self.catch_up().await?,
+                    () = woken.notified() => {
+                        if let Err(error) = self.catch_up().await {
+                            tracing::error!(%error, "the run goes on; the ledger keeps what is missing here");
+                            return Err(error);
+                        }
+                    }
                 }
             }
         });
@@ -151,7 +156,8 @@ pub struct RecorderReporter {
 
 impl Reporter for RecorderReporter {
     fn observe(&mut self, event: &RunEvent) {
-        if matches!(event, RunEvent::Settled(_)) {
+        // Bad rows are settled when they are imported.
+        if matches!(event, RunEvent::Settled(_) | RunEvent::Imported { .. }) {
             self.wake.notify_one();
         }
     }

@@ -4,6 +4,7 @@
 mod support;
 
 mod deploy;
+mod edits;
 mod exit_codes;
 mod help;
 mod layering;

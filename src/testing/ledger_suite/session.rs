@@ -8,7 +8,10 @@ use crate::{
 
 /// Nothing is known, and nothing fails, before the first session.
 pub async fn a_new_ledger_knows_nothing(ledger: &dyn Ledger) -> LedgerResult<()> {
-    assert_eq!(ledger.job().await?, JobRecord { finished: None, header: None, service: None });
+    assert_eq!(
+        ledger.job().await?,
+        JobRecord { finished: None, begun: None, header: None, service: None }
+    );
     assert_eq!(ledger.totals().await?, Totals::default());
     assert_eq!(ledger.audit().await?, Audit::default());
     assert!(offered(ledger, &ItemState::ALL).await?.is_empty());
@@ -54,6 +57,7 @@ pub async fn service_and_header_are_remembered(ledger: &dyn Ledger) -> LedgerRes
         ledger.job().await?,
         JobRecord {
             finished: Some((job.edition, "content".to_owned())),
+            begun: Some(unfinished),
             header: Some(next),
             service: Some("https://b.example".to_owned()),
         }
