@@ -8,12 +8,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::header::HeaderValue;
 
 use super::{
     contract::{StatusOutcome, SubmitOutcome},
     wire::{ErrorBody, Status, StatusReply, SubmitReply},
 };
-use crate::core::{Failure, FailureClass, FailureCode, RequestId};
+use crate::core::{Failure, FailureClass, FailureCode, RequestId, without_queries};
 
 /// Longest request id that is believed; the documented ones have 43 characters.
 const LONGEST_ID: usize = 256;
@@ -41,6 +42,8 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// The body.
     pub body: Bytes,
+    /// The key that was sent, so that it is hidden where the service repeats it.
+    pub key: Option<HeaderValue>,
 }
 
 /// Returns what the exchange of a submit means.
@@ -119,7 +122,7 @@ fn submit_success(answer: &Answer) -> SubmitOutcome {
             Failure::new(
                 FailureClass::Permanent,
                 FailureCode::Rejected,
-                reply.error.map_or_else(|| "no reason given".to_owned(), |why| quote(&why)),
+                reply.error.map_or_else(|| "no reason given".to_owned(), |why| quote(answer, &why)),
             )
             .with_status(answer.status),
         ),
@@ -203,7 +206,8 @@ fn status_success(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
         return unreadable("the service answered about another request");
     }
     let because = |code, fallback: &str| {
-        let message = reply.error.as_deref().map_or_else(|| fallback.to_owned(), quote);
+        let message =
+            reply.error.as_deref().map_or_else(|| fallback.to_owned(), |said| quote(answer, said));
         Failure::new(FailureClass::Permanent, code, message).with_status(answer.status)
     };
     match Status::parse(&reply.status) {
@@ -229,7 +233,7 @@ fn status_success(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
             StatusOutcome::Error(because(FailureCode::ServiceError, "no reason given"))
         }
         Some(Status::Queued | Status::Processing) | None => {
-            StatusOutcome::Waiting { word: quote(&reply.status) }
+            StatusOutcome::Waiting { word: quote(answer, &reply.status) }
         }
     }
 }
@@ -244,13 +248,17 @@ fn words(answer: &Answer, fallback: &str) -> String {
         [body.message, body.error].into_iter().find(|text| !text.trim().is_empty())
     });
     match said {
-        Some(text) => quote(&text),
+        Some(text) => quote(answer, &text),
         None => format!("the service {fallback} (HTTP {})", answer.status),
     }
 }
 
-/// Cuts a text from outside and removes what could disturb a terminal or a CSV reader.
-fn quote(text: &str) -> String {
+/// Cuts a text from outside and removes what is secret, and what could disturb a terminal
+/// or a CSV reader. The cut comes last: half a secret would not be recognised.
+fn quote(answer: &Answer, text: &str) -> String {
+    let key = answer.key.as_ref().and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
+    let text = key.map_or_else(|| text.to_owned(), |key| text.replace(key, "[key]"));
+    let text = without_queries(&text);
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     let mut short: String = text.trim().chars().take(LONGEST_QUOTE).map(plain).collect();
     if text.trim().chars().nth(LONGEST_QUOTE).is_some() {
@@ -269,6 +277,7 @@ mod tests {
             status,
             retry_after: None,
             body: Bytes::copy_from_slice(body.as_bytes()),
+            key: Some(HeaderValue::from_static("s3cret-key")),
         })
     }
 
@@ -397,6 +406,25 @@ mod tests {
         assert!(failure.message.chars().count() <= LONGEST_QUOTE + 1);
         assert!(!failure.message.contains('\u{1b}'));
         assert_eq!(failure.http_status, Some(400));
+    }
+
+    #[test]
+    fn words_of_the_service_hold_no_secret() {
+        let said = r#"{"message":"Bad key s3cret-key for https://x.org/a.png?sig=S1: 403",
+                       "status":"FAILED","error":"s3cret\u002dkey https://x.org/?sig=S1"}"#;
+        let SubmitOutcome::Rejected(refused) = submit(&answer(400, said)) else { panic!("400") };
+        assert_eq!(refused.message, "Bad key [key] for https://x.org/a.png: 403");
+        let StatusOutcome::Failed(failed) = status(&answer(200, said), &RequestId("r1".into()))
+        else {
+            panic!("FAILED")
+        };
+        assert_eq!(failed.message, "[key] https://x.org/");
+        // Not even in part, where the cut goes through them.
+        for padding in LONGEST_QUOTE - 20..LONGEST_QUOTE {
+            let long = format!(r#"{{"message":"{} s3cret-key"}}"#, "x".repeat(padding));
+            let SubmitOutcome::Rejected(cut) = submit(&answer(400, &long)) else { panic!("400") };
+            assert!(!cut.message.contains("s3cr"), "{}", cut.message);
+        }
     }
 
     proptest! {

@@ -1,6 +1,11 @@
 //! The service over HTTP.
 
-use std::{error::Error as _, time::Duration};
+use std::{
+    collections::BTreeSet,
+    error::Error as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
@@ -16,7 +21,7 @@ use url::{Host, Url};
 use super::{
     classify::{self, Answer, Exchange},
     contract::{Known, RestoreApi, StatusOutcome, SubmitOrder, SubmitOutcome},
-    wire::{self, SubmitBody},
+    wire::{self, Status, SubmitBody},
 };
 use crate::core::retry_after;
 
@@ -61,6 +66,26 @@ pub struct HttpApi {
     client: Client,
     base: Url,
     key: Option<HeaderValue>,
+    strange: Arc<StrangeWords>,
+}
+
+/// Status words that are not documented. Their items wait on; each is logged once.
+#[derive(Debug, Default)]
+struct StrangeWords(Mutex<BTreeSet<String>>);
+
+impl StrangeWords {
+    /// Most words that are remembered and logged: a service may put anything there.
+    const MOST: usize = 16;
+
+    /// Returns true for a word to be logged.
+    fn is_news(&self, word: &str) -> bool {
+        if Status::parse(word).is_some() {
+            return false;
+        }
+        // What a panicking thread has left is still a set of words.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.len() < Self::MOST && known.insert(word.to_owned())
+    }
 }
 
 impl HttpApi {
@@ -90,7 +115,7 @@ impl HttpApi {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(BuildError::Client)?;
-        Ok(Self { client, base: settings.base_url, key })
+        Ok(Self { client, base: settings.base_url, key, strange: Arc::default() })
     }
 
     /// Returns the status address of a request: the service's own where it lies on the
@@ -118,7 +143,7 @@ impl HttpApi {
             None => request,
         };
         match request.send().await {
-            Ok(response) => read_answer(response).await,
+            Ok(response) => read_answer(response, self.key.clone()).await,
             Err(error) => unsent_or_unanswered(&error),
         }
     }
@@ -145,7 +170,13 @@ impl RestoreApi for HttpApi {
     fn status<'a>(&'a self, request: &'a Known) -> BoxFuture<'a, StatusOutcome> {
         Box::pin(async move {
             let exchange = self.exchange(self.client.get(self.status_url(request))).await;
-            classify::status(&exchange, &request.request_id)
+            let outcome = classify::status(&exchange, &request.request_id);
+            if let StatusOutcome::Waiting { word } = &outcome
+                && self.strange.is_news(word)
+            {
+                tracing::warn!(word, "the service reports an unknown status; its item waits on");
+            }
+            outcome
         })
     }
 }
@@ -174,17 +205,17 @@ fn same_origin(url: &Url, base: &Url) -> bool {
     url.origin() == base.origin() && url.username().is_empty() && url.password().is_none()
 }
 
-async fn read_answer(mut response: Response) -> Exchange {
+async fn read_answer(mut response: Response, key: Option<HeaderValue>) -> Exchange {
     let status = response.status().as_u16();
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let retry_after = header(RETRY_AFTER)
         .and_then(|value| retry_after::parse(value, header(DATE), Timestamp::now()));
     match read_body(&mut response).await {
-        Ok(body) => Exchange::Answer(Answer { status, retry_after, body }),
+        Ok(body) => Exchange::Answer(Answer { status, retry_after, body, key }),
         // A refusal is a refusal even when its explanation is cut; an acceptance
         // without its name is not usable.
         Err(_) if !(200..300).contains(&status) => {
-            Exchange::Answer(Answer { status, retry_after, body: Bytes::new() })
+            Exchange::Answer(Answer { status, retry_after, body: Bytes::new(), key })
         }
         Err(why) => Exchange::NoAnswer(why),
     }

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use url::{Host, Url};
+
 use super::{error::AppError, flags::SettingFlags};
 use crate::config::{ApiKey, ConfigError, KeySearch, RawConfig, Settings};
 
@@ -44,11 +46,26 @@ impl Context {
     /// Returns the key, or says where one was looked for.
     pub(super) fn key(&self) -> Result<ApiKey, AppError> {
         let search = self.key_search();
+        self.raw
+            .permit_key(search.variable.as_ref().is_some_and(|text| !text.trim().is_empty()))?;
+        let base = &self.settings.base_url;
+        if base.scheme() == "http" && !is_loopback(base) {
+            tracing::warn!(%base, "the API key is sent unencrypted: use https");
+        }
         let key = search.find()?.ok_or_else(|| AppError::NoKey { looked: search.to_string() })?;
         if key.exposed {
             tracing::warn!(file = key.origin, "other users can read the API key: chmod 600 it");
         }
         Ok(key)
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) enum Ended {
 /// Reads the command line, does what it says and returns how the process should end.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
+    render::prepare();
     let cli = Cli::read(std::env::args_os());
     let ended = match tokio::runtime::Runtime::new() {
         Ok(runtime) => {

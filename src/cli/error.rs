@@ -39,7 +39,7 @@ pub enum AppError {
     )]
     Config(#[from] ConfigError),
     /// `--public-base` cannot be used.
-    #[error("`public_base`: {0}")]
+    #[error(transparent)]
     #[diagnostic(code(config), help("write it as --public-base FOLDER=URL"))]
     PublicBase(#[from] PublicBaseError),
     /// There is no key.
@@ -56,8 +56,12 @@ pub enum AppError {
     },
     /// The key cannot be used.
     #[error(transparent)]
-    #[diagnostic(code(config::key), help("put the key alone on the first line of the file"))]
-    Key(#[from] KeyError),
+    #[diagnostic(code(config::key), help("{}", key_advice(source)))]
+    Key {
+        /// What is wrong.
+        #[from]
+        source: KeyError,
+    },
     /// The API client cannot be set up.
     #[error(transparent)]
     #[diagnostic(code(config), help("check `--base-url` and the API key"))]
@@ -98,8 +102,36 @@ pub enum AppError {
         /// The file that says so.
         note: PathBuf,
     },
+    /// The job folder serves another manifest.
+    #[error("the job folder `{}` belongs to the manifest `{owner}`", dir.display())]
+    #[diagnostic(
+        code(config),
+        help("give each manifest a job folder of its own with --out DIR; if it was only renamed, delete `{}`", note.display())
+    )]
+    OtherManifest {
+        /// The job folder.
+        dir: PathBuf,
+        /// File name of its manifest.
+        owner: String,
+        /// The file that says so.
+        note: PathBuf,
+    },
+    /// The job's ledger is in another folder.
+    #[error("the job in `{}` keeps its ledger in `{}`", dir.display(), state.display())]
+    #[diagnostic(
+        code(config),
+        help("use that folder as --state; if the ledger was moved, delete `{}`", note.display())
+    )]
+    OtherState {
+        /// The job folder.
+        dir: PathBuf,
+        /// Its state folder.
+        state: PathBuf,
+        /// The file that says so.
+        note: PathBuf,
+    },
     /// The job folder cannot be used.
-    #[error("the job folder `{}` cannot be used: {source}", path.display())]
+    #[error("the job folder `{}` cannot be used", path.display())]
     #[diagnostic(code(config), help("make it writable, or choose another with --out DIR"))]
     JobFolder {
         /// The folder.
@@ -132,11 +164,12 @@ pub enum AppError {
     Lock(#[from] LockError),
     /// The ledger cannot be used.
     #[error(transparent)]
-    #[diagnostic(
-        code(ledger),
-        help("nothing that was recorded is lost; check the disk, then run the same command again")
-    )]
-    Ledger(#[from] LedgerError),
+    #[diagnostic(code(ledger), help("{}", ledger_advice(source)))]
+    Ledger {
+        /// What is wrong.
+        #[from]
+        source: LedgerError,
+    },
     /// The service cannot be used at the start.
     #[error("the service at {base} cannot be used: {failure}")]
     #[diagnostic(
@@ -162,14 +195,17 @@ pub enum AppError {
         failure: Failure,
     },
     /// The results files cannot be kept.
-    #[error(transparent)]
+    #[error("{what}")]
     #[diagnostic(
         code(output),
         help(
             "free space or make the folder writable, then run the same command again: both files are made anew from the ledger"
         )
     )]
-    Recorder(#[from] RecorderError),
+    Results {
+        /// The file and what is wrong with it.
+        what: String,
+    },
     /// The gateway cannot start or serve.
     #[error(transparent)]
     #[diagnostic(code(gateway))]
@@ -201,6 +237,15 @@ impl From<IntakeError> for AppError {
     }
 }
 
+impl From<RecorderError> for AppError {
+    fn from(error: RecorderError) -> Self {
+        match error {
+            RecorderError::Ledger(error) => error.into(),
+            error @ RecorderError::File { .. } => Self::Results { what: error.to_string() },
+        }
+    }
+}
+
 impl From<RunError> for AppError {
     fn from(error: RunError) -> Self {
         match error {
@@ -218,19 +263,44 @@ impl AppError {
             Self::Config(_)
             | Self::PublicBase(_)
             | Self::NoKey { .. }
-            | Self::Key(_)
+            | Self::Key { .. }
             | Self::Client(_)
             | Self::NoOut
             | Self::OtherService { .. }
             | Self::OtherJob { .. }
+            | Self::OtherManifest { .. }
+            | Self::OtherState { .. }
             | Self::JobFolder { .. }
             | Self::NoJob { .. } => ExitCode::Config,
-            Self::NetworkFileSystem { .. } | Self::Lock(_) | Self::Ledger(_) => ExitCode::Ledger,
+            Self::NetworkFileSystem { .. } | Self::Lock(_) | Self::Ledger { .. } => {
+                ExitCode::Ledger
+            }
             Self::Service { .. } => ExitCode::Service,
-            Self::KeyRefused { .. } | Self::Recorder(_) => ExitCode::Halted,
+            Self::KeyRefused { .. } | Self::Results { .. } => ExitCode::Halted,
             Self::Gateway(error) => gateway_exit_code(error),
             Self::Internal(_) => ExitCode::Internal,
         }
+    }
+}
+
+fn key_advice(error: &KeyError) -> &'static str {
+    match error {
+        KeyError::Unreadable { .. } => "check the path and who may read the file",
+        KeyError::NotAKey(_) => "put the key alone on the first line of the file",
+    }
+}
+
+/// What helps depends on what is wrong; the books themselves are whole unless damaged.
+fn ledger_advice(error: &LedgerError) -> &'static str {
+    match error {
+        LedgerError::Newer { .. } => {
+            "update restore-batch to the version that wrote it; nothing was changed"
+        }
+        LedgerError::Corrupt(_) => {
+            "restore a backup of the state folder before the next run; a new job would pay anew"
+        }
+        LedgerError::StaleFence => "wait for the other run, then run the same command again",
+        _ => "nothing that was recorded is lost; check the disk, then run the same command again",
     }
 }
 

@@ -5,11 +5,13 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::error::AppError;
 use crate::{
     clock::Clock,
     config::Settings,
-    ledger::{JobLock, SqliteLedger, network_file_system},
+    ledger::{JobLock, LockError, SqliteLedger, network_file_system},
     manifest::Input,
 };
 
@@ -18,6 +20,26 @@ const STATE: &str = ".restore-batch";
 
 /// File in a state folder outside the job folder that says whose it is.
 const OWNER: &str = "job";
+
+/// File in a job folder, below [`STATE`], that says whose it is.
+const NOTE: &str = "manifest";
+
+/// What a job folder remembers of its job. The folder may be moved, also together with
+/// its manifest, so nothing in it is an absolute path unless it lies elsewhere.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct JobNote {
+    /// File name of the manifest; `-` for standard input.
+    manifest: String,
+    /// The state folder, seen from the job folder.
+    state: PathBuf,
+}
+
+/// The right to work on a job, until dropped: the lock of its state folder, and that of
+/// its job folder where that is another.
+#[derive(Debug)]
+pub(super) struct JobLocks {
+    _locks: Vec<JobLock>,
+}
 
 /// The paths of one job.
 #[derive(Debug, Clone)]
@@ -69,7 +91,7 @@ impl Job {
     }
 
     /// Makes the folders and becomes the only run on this job.
-    pub(super) fn lock(&self, clock: &Clock) -> Result<JobLock, AppError> {
+    pub(super) fn lock(&self, clock: &Clock) -> Result<JobLocks, AppError> {
         for path in [&self.dir, &self.state] {
             fs::create_dir_all(path).map_err(|source| unusable(path, source))?;
         }
@@ -79,9 +101,56 @@ impl Job {
             return Err(AppError::NetworkFileSystem { path: self.state.clone(), kind });
         }
         let command = format!("restore-batch {}", self.typed);
-        let lock = JobLock::acquire(&self.state, clock.now(), &command)?;
+        let mut locks = vec![JobLock::acquire(&self.state, clock.now(), &command)?];
+        locks.extend(self.lock_folder(clock, &command)?);
         self.claim_state()?;
-        Ok(lock)
+        self.claim_folder()?;
+        Ok(JobLocks { _locks: locks })
+    }
+
+    /// Locks the job folder too when the state lies elsewhere: two runs with different
+    /// `--state` would replace each other's files.
+    fn lock_folder(&self, clock: &Clock, command: &str) -> Result<Option<JobLock>, AppError> {
+        let inside = self.dir.join(STATE);
+        fs::create_dir_all(&inside).map_err(|source| unusable(&inside, source))?;
+        let resolve = |path: &Path| fs::canonicalize(path).map_err(|e| unusable(path, e));
+        if resolve(&inside)? == resolve(&self.state)? {
+            return Ok(None);
+        }
+        match JobLock::acquire(&inside, clock.now(), command) {
+            Ok(lock) => Ok(Some(lock)),
+            // Often the state is elsewhere because this file system has no locks.
+            Err(error @ LockError::Io { .. }) => {
+                tracing::warn!(%error, "the job folder cannot be locked; the state folder is");
+                Ok(None)
+            }
+            Err(error @ LockError::Held(_)) => Err(error.into()),
+        }
+    }
+
+    /// A job folder serves one manifest and one ledger: another would replace the rows
+    /// of the first, and pay anew for what only the first knows to be paid.
+    fn claim_folder(&self) -> Result<(), AppError> {
+        let note = self.dir.join(STATE).join(NOTE);
+        let manifest = Path::new(&self.typed).file_name().unwrap_or_default();
+        let here = JobNote {
+            manifest: manifest.to_string_lossy().into_owned(),
+            state: self.state.strip_prefix(&self.dir).unwrap_or(&self.state).to_owned(),
+        };
+        let dir = self.dir.clone();
+        // A note that a crash has left unfinished says nothing.
+        match read_if_there(&note)?.and_then(|text| serde_json::from_str::<JobNote>(&text).ok()) {
+            Some(owner) if owner == here => Ok(()),
+            Some(owner) if owner.manifest != here.manifest => {
+                Err(AppError::OtherManifest { dir, owner: owner.manifest, note })
+            }
+            Some(owner) => Err(AppError::OtherState { state: dir.join(owner.state), dir, note }),
+            None => {
+                let text = serde_json::to_string(&here).map_err(io::Error::from);
+                let written = text.and_then(|text| fs::write(&note, text + "\n"));
+                written.map_err(|source| unusable(&note, source))
+            }
+        }
     }
 
     /// A state folder of its own place serves one job: two in one ledger would take each
@@ -90,19 +159,19 @@ impl Job {
         if self.state.starts_with(&self.dir) {
             return Ok(());
         }
-        let note = self.state.join(OWNER);
+        let state = self.state.clone();
+        let inner = state.join(NOTE);
+        if inner.exists() {
+            // It lies in the folder of another job.
+            let owner = state.parent().unwrap_or(&state).to_owned();
+            return Err(AppError::OtherJob { state, owner, note: inner });
+        }
+        let note = state.join(OWNER);
         let here = self.dir.display().to_string();
-        match fs::read_to_string(&note) {
-            Ok(owner) if owner.trim() == here => Ok(()),
-            Ok(owner) => Err(AppError::OtherJob {
-                state: self.state.clone(),
-                owner: owner.trim().into(),
-                note,
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::write(&note, here + "\n").map_err(|source| unusable(&self.state, source))
-            }
-            Err(source) => Err(unusable(&note, source)),
+        match read_if_there(&note)? {
+            Some(owner) if owner.trim() == here => Ok(()),
+            Some(owner) => Err(AppError::OtherJob { state, owner: owner.trim().into(), note }),
+            None => fs::write(&note, here + "\n").map_err(|source| unusable(&state, source)),
         }
     }
 
@@ -131,6 +200,14 @@ impl Job {
     }
 }
 
+fn read_if_there(path: &Path) -> Result<Option<String>, AppError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(unusable(path, source)),
+    }
+}
+
 fn unusable(path: &Path, source: io::Error) -> AppError {
     AppError::JobFolder { path: path.to_owned(), source }
 }
@@ -149,8 +226,14 @@ mod tests {
     use crate::config::RawConfig;
 
     fn job(folder: &Path, manifest: &str, state: Option<&Path>) -> Job {
-        let flags = state.map(|state| ("state", vec![state.display().to_string()]));
-        let raw = RawConfig::load(false, None, None, [], flags.into_iter().collect()).unwrap();
+        job_in(folder, manifest, None, state)
+    }
+
+    fn job_in(folder: &Path, manifest: &str, out: Option<&Path>, state: Option<&Path>) -> Job {
+        let flag = |name, path: &Path| (name, vec![path.display().to_string()]);
+        let flags = out.map(|out| flag("out", out)).into_iter();
+        let flags = flags.chain(state.map(|state| flag("state", state))).collect();
+        let raw = RawConfig::load(false, None, None, [], flags).unwrap();
         Job::locate(&folder.join(manifest), &Settings::new(&raw).unwrap()).unwrap()
     }
 
@@ -171,5 +254,57 @@ mod tests {
         let error = job(folder.path(), "b.csv", Some(&state)).lock(&clock).unwrap_err();
         assert!(matches!(error, AppError::OtherJob { .. }), "{error}");
         assert!(error.to_string().contains("a.restored"));
+        drop(job(folder.path(), "c.csv", None).lock(&clock).unwrap());
+        let of_c = folder.path().join("c.restored").join(STATE);
+        let error = job(folder.path(), "d.csv", Some(&of_c)).lock(&clock).unwrap_err();
+        assert!(matches!(error, AppError::OtherJob { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_job_folder_serves_one_manifest_and_one_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let out = at("out");
+        let clock = Clock::system();
+        let first = job_in(folder.path(), "a.csv", Some(&out), None);
+        drop(first.lock(&clock).unwrap());
+        let error = job_in(folder.path(), "b.csv", Some(&out), None).lock(&clock).unwrap_err();
+        assert!(matches!(error, AppError::OtherManifest { .. }), "{error}");
+        assert!(error.to_string().contains("a.csv"));
+        let elsewhere = at("state");
+        let other = job_in(folder.path(), "a.csv", Some(&out), Some(&elsewhere));
+        let error = other.lock(&clock).unwrap_err();
+        assert!(matches!(error, AppError::OtherState { .. }), "{error}");
+        // Also when both are moved.
+        fs::create_dir(at("new")).unwrap();
+        let moved = job_in(&at("new"), "a.csv", Some(&at("copy")), None);
+        fs::create_dir_all(at("copy").join(STATE)).unwrap();
+        let note = |dir: &Path| dir.join(STATE).join(NOTE);
+        fs::copy(note(&out), note(&at("copy"))).unwrap();
+        drop(moved.lock(&clock).unwrap());
+        // A note that a crash left unfinished is written anew.
+        fs::write(note(&out), "{\"mani").unwrap();
+        drop(first.lock(&clock).unwrap());
+        assert!(fs::read_to_string(note(&out)).unwrap().contains("a.csv"));
+    }
+
+    #[tokio::test]
+    async fn one_run_works_in_a_job_folder_whatever_the_state_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let clock = Clock::system();
+        let with_state = |name: &str| {
+            job_in(folder.path(), "a.csv", Some(&out), Some(&folder.path().join(name)))
+        };
+        let held = with_state("one").lock(&clock).unwrap();
+        let error = with_state("two").lock(&clock).unwrap_err();
+        assert!(matches!(error, AppError::Lock(LockError::Held(_))), "{error}");
+        drop(held);
+        drop(with_state("one").lock(&clock).unwrap());
+        // The same folder by another name is locked once.
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(out.join(STATE), &link).unwrap();
+        fs::remove_file(out.join(STATE).join(NOTE)).unwrap();
+        drop(job_in(folder.path(), "a.csv", Some(&out), Some(&link)).lock(&clock).unwrap());
     }
 }

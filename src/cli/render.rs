@@ -2,7 +2,18 @@
 
 use std::io::{self, Write as _};
 
+use miette::MietteHandlerOpts;
+
 use super::error::AppError;
+
+/// Sets how errors look: paths and commands must stay whole, so that they can be copied.
+pub(super) fn prepare() {
+    let whole_lines = |_: &_| -> Box<dyn miette::ReportHandler> {
+        Box::new(MietteHandlerOpts::new().wrap_lines(false).break_words(false).build())
+    };
+    // Fails only when it was set before.
+    let _ = miette::set_hook(Box::new(whole_lines));
+}
 
 /// Prints results on standard output.
 pub(super) fn result(text: &str) {

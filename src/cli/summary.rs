@@ -28,9 +28,8 @@ pub(super) fn summarise(
         skipped: count(ItemState::Skipped),
         failed: count(ItemState::Failed),
         in_doubt: count(ItemState::InDoubt),
-        in_flight: count(ItemState::Submitting)
-            + count(ItemState::Submitted)
-            + count(ItemState::Ready),
+        unanswered: count(ItemState::Submitting),
+        in_flight: count(ItemState::Submitted) + count(ItemState::Ready),
         waiting: count(ItemState::Pending) + count(ItemState::Staged),
         charged: totals.money.charged,
         possibly_charged: totals.money.possibly_charged,
@@ -44,17 +43,26 @@ pub(super) fn summarise(
         next: Vec::new(),
         ending,
     };
-    summary.next = next_steps(&summary, retriable, &typed_words());
+    let halted = outcome.and_then(|(outcome, _)| outcome.halted.as_ref());
+    let capped = matches!(halted, Some(HaltCause::SpendCap { .. }));
+    summary.next = next_steps(&summary, retriable, capped, &typed_words());
     summary
 }
 
 /// Returns what may be typed next, each with what it does. `typed` are the words of this
 /// run, so that its folder and its service are the same again.
-fn next_steps(summary: &Summary, retriable: bool, typed: &[String]) -> Vec<String> {
-    let words = same_job(typed);
+/// `capped` when the run halted at the spend cap: the same command would halt again.
+fn next_steps(summary: &Summary, retriable: bool, capped: bool, typed: &[String]) -> Vec<String> {
+    let words = same_job(&if capped { with_higher_cap(typed) } else { typed.to_vec() });
     let mut next = Vec::new();
-    if summary.in_flight + summary.waiting > 0 && summary.ending != Ending::Finished {
-        next.push(format!("restore-batch {words}    continues; nothing is paid twice"));
+    let unfinished = summary.unanswered + summary.in_flight + summary.waiting;
+    if unfinished > 0 && summary.ending != Ending::Finished {
+        let when = match &summary.ending {
+            Ending::Halted { .. } if !capped => "once that is mended, continues",
+            Ending::ManifestBroken => "once the manifest is mended, continues",
+            _ => "continues",
+        };
+        next.push(format!("restore-batch {words}    {when}; nothing is paid twice"));
     }
     if summary.failed > 0 {
         next.push(format!("less {}    says what failed and why", shell_word(&summary.failures)));
@@ -85,6 +93,22 @@ fn same_job(typed: &[String]) -> String {
     kept.map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
 }
 
+/// Replaces the amount of `--max-spend`, or adds one where it was set elsewhere.
+fn with_higher_cap(typed: &[String]) -> Vec<String> {
+    const FLAG: &str = "--max-spend";
+    let mut words = Vec::new();
+    let mut rest = typed.iter();
+    while let Some(word) = rest.next() {
+        if word == FLAG {
+            rest.next();
+        } else if !word.starts_with("--max-spend=") {
+            words.push(word.clone());
+        }
+    }
+    words.extend([FLAG.to_owned(), "HIGHER".to_owned()]);
+    words
+}
+
 fn typed_words() -> Vec<String> {
     std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
 }
@@ -101,6 +125,7 @@ fn shell_word(word: &str) -> String {
 /// Returns how a run ended, for people.
 pub(super) fn ending(outcome: &Outcome) -> Ending {
     match (&outcome.halted, outcome.interrupted) {
+        _ if outcome.manifest.is_some() => Ending::ManifestBroken,
         (Some(cause), _) => halted(cause),
         (None, Some(_)) => Ending::Interrupted,
         (None, None) => Ending::Finished,
@@ -139,6 +164,15 @@ mod tests {
         ] {
             let typed: Vec<String> = typed.split(' ').map(str::to_owned).collect();
             assert_eq!(same_job(&typed), expected);
+        }
+    }
+
+    #[test]
+    fn after_the_spend_cap_the_next_command_has_another() {
+        for typed in ["a.csv --max-spend 1 --local", "--max-spend=1 a.csv --local", "a.csv --local"]
+        {
+            let typed: Vec<String> = typed.split(' ').map(str::to_owned).collect();
+            assert_eq!(with_higher_cap(&typed).join(" "), "a.csv --local --max-spend HIGHER");
         }
     }
 

@@ -32,7 +32,7 @@ pub struct ApiKey {
 }
 
 /// Where to look.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct KeySearch {
     /// A file that was named explicitly.
     pub file: Option<PathBuf>,
@@ -48,7 +48,7 @@ pub struct KeySearch {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read.
-    #[error("the API key in `{}` cannot be read: {source}", path.display())]
+    #[error("the API key in `{}` cannot be read", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -111,6 +111,18 @@ fn others_may_read(path: &std::path::Path) -> bool {
     fs::metadata(path).is_ok_and(|facts| facts.permissions().mode() & 0o077 != 0)
 }
 
+impl fmt::Debug for KeySearch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, variable, credentials, home } = self;
+        f.debug_struct("KeySearch")
+            .field("file", file)
+            .field("variable", &variable.as_ref().map(|_| "[key]"))
+            .field("credentials", credentials)
+            .field("home", home)
+            .finish()
+    }
+}
+
 impl fmt::Display for KeySearch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "--api-key-file, {VARIABLE}, systemd credential {CREDENTIAL}, ~/{HOME_FILE}")
@@ -165,5 +177,6 @@ mod tests {
     fn debug_output_hides_the_key() {
         let search = KeySearch { variable: Some("s3cret".into()), ..KeySearch::default() };
         assert!(!format!("{:?}", search.find().unwrap()).contains("s3cret"));
+        assert!(!format!("{search:?}").contains("s3cret"));
     }
 }

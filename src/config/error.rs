@@ -8,7 +8,7 @@ use super::raw::Origin;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A settings file cannot be read.
-    #[error("`{}` cannot be read: {source}", path.display())]
+    #[error("`{}` cannot be read", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -34,6 +34,16 @@ pub enum ConfigError {
         origin: Origin,
         /// The most similar name.
         suggestion: Option<&'static str>,
+    },
+    /// The file beside a manifest would send the user's key to a service of its choice.
+    #[error(
+        "{origin}: a file beside a manifest cannot send your API key to `{base_url}`; if you trust it, give `base_url` by flag, environment or in your own settings file, or name the key with `--api-key-file`"
+    )]
+    ForeignService {
+        /// Where the service was written.
+        origin: Origin,
+        /// The service.
+        base_url: String,
     },
     /// A value does not fit.
     #[error("{origin}: `{name}` is `{value}`, which is not {expected}")]

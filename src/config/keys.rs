@@ -76,7 +76,12 @@ pub const KEYS: &[Key] = &[
         "",
         "file with the API key on one line; see README for the other places a key is looked for",
     ),
-    value("out", "DIR", "", "job folder; default: NAME.restored beside the manifest"),
+    value(
+        "out",
+        "DIR",
+        "",
+        "job folder, one for each manifest; default: NAME.restored beside the manifest",
+    ),
     value(
         "state",
         "DIR",

@@ -67,6 +67,8 @@ pub struct RawValue {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawConfig {
     values: BTreeMap<&'static str, RawValue>,
+    /// The settings file beside the manifest, unless it is the user's own.
+    beside: Option<PathBuf>,
 }
 
 impl RawConfig {
@@ -84,11 +86,14 @@ impl RawConfig {
         flags: Vec<(&'static str, Vec<String>)>,
     ) -> Result<Self, ConfigError> {
         let mut config = Self::defaults(local);
-        if let Some(folder) = user_dir {
-            config.read_file(&folder.join(USER_CONFIG))?;
+        let own = user_dir.map(|folder| folder.join(USER_CONFIG));
+        if let Some(own) = &own {
+            config.read_file(own)?;
         }
         if let Some(folder) = beside {
-            config.read_file(&folder.join(FILE_NAME))?;
+            let file = folder.join(FILE_NAME);
+            config.read_file(&file)?;
+            config.beside = Some(file).filter(|file| Some(file) != own.as_ref());
         }
         config.read_environment(environment)?;
         for (name, texts) in flags {
@@ -106,7 +111,32 @@ impl RawConfig {
             let texts = Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
             RawValue { texts: texts.into_iter().collect(), origin }
         };
-        Self { values: KEYS.iter().map(|key| (key.name, value(key))).collect() }
+        Self { values: KEYS.iter().map(|key| (key.name, value(key))).collect(), beside: None }
+    }
+
+    /// Makes sure that the API key goes where the user wants it to go.
+    ///
+    /// A manifest may be somebody else's, and the file beside it with it. That file may
+    /// name another service only when the user has named a key for this very run, by flag
+    /// or environment (`key_in_environment`: `PIXAZO_API_KEY` is set).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::ForeignService`] when a key that lies about would go there.
+    pub fn permit_key(&self, key_in_environment: bool) -> Result<(), ConfigError> {
+        let Some(RawValue { texts, origin }) = self.get("base_url") else { return Ok(()) };
+        let Origin::File { path, .. } = origin else { return Ok(()) };
+        let default = Key::find("base_url").map_or("", |key| key.default);
+        let usual = texts.iter().all(|text| text.trim().trim_end_matches('/') == default);
+        let key_file = self.get("api_key_file").filter(|file| !file.texts.is_empty());
+        let named = key_in_environment
+            || key_file.is_some_and(|file| {
+                matches!(file.origin, Origin::Flag(_) | Origin::Environment(_))
+            });
+        if usual || named || self.beside.as_ref() != Some(path) {
+            return Ok(());
+        }
+        Err(ConfigError::ForeignService { origin: origin.clone(), base_url: texts.join(", ") })
     }
 
     /// Returns what was written for a setting.
@@ -257,6 +287,40 @@ mod tests {
     fn a_broken_file_names_its_line() {
         let error = load("scale = 2\nprice = = 1", &[], vec![]).unwrap_err().to_string();
         assert!(error.contains("restore-batch.toml` line 2 is not TOML"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_came_with_a_manifest_cannot_take_the_key_elsewhere() {
+        let foreign = "base_url = 'https://evil.example'\napi_key_file = '/home/me/key'";
+        let key_file = || vec![("api_key_file", vec!["k".to_owned()])];
+        let base_url = || vec![("base_url", vec!["https://own.example".to_owned()])];
+        let variable = [("RESTORE_BATCH_API_KEY_FILE", "k")];
+        for (file, environment, flags, key_in_environment, permitted) in [
+            (foreign, &[][..], vec![], false, false),
+            (foreign, &[], vec![], true, true),
+            (foreign, &[], key_file(), false, true),
+            (foreign, &variable, vec![], false, true),
+            (foreign, &[], base_url(), false, true),
+            ("base_url = 'https://gateway.pixazo.ai/'", &[], vec![], false, true),
+            ("base_url = 'https://gateway.pixazo.ai.evil.example'", &[], vec![], false, false),
+            ("scale = 1", &[], vec![], false, true),
+        ] {
+            let config = load(file, environment, flags).unwrap();
+            let verdict = config.permit_key(key_in_environment);
+            assert_eq!(verdict.is_ok(), permitted, "{file} {environment:?} {verdict:?}");
+        }
+        let error = load(foreign, &[], vec![]).unwrap().permit_key(false).unwrap_err().to_string();
+        assert!(error.contains("restore-batch.toml line 1"), "{error}");
+
+        // The user's own file is the user's word, also when a manifest lies beside it.
+        let home = tempfile::tempdir().unwrap();
+        let own = home.path().join(USER_CONFIG);
+        fs::create_dir(own.parent().unwrap()).unwrap();
+        fs::write(&own, foreign).unwrap();
+        for beside in [None, own.parent()] {
+            let config = RawConfig::load(false, Some(home.path()), beside, [], vec![]).unwrap();
+            assert!(config.permit_key(false).is_ok());
+        }
     }
 
     #[test]

@@ -125,6 +125,29 @@ impl FailureCode {
         }
     }
 
+    /// Returns the code with this name, if there is one.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == name)
+    }
+
+    /// Returns true when a request has been accepted and may still have a result at the
+    /// service: asking for that costs nothing, and another submit may pay twice.
+    #[must_use]
+    pub fn leaves_a_request(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownRequest
+                | Self::Deadline
+                | Self::NoMedia
+                | Self::MediaBlocked
+                | Self::MediaUnavailable
+                | Self::MediaInvalid
+                | Self::MediaTooLarge
+                | Self::NotWritable
+        )
+    }
+
     /// Returns what a person can do about it, in one sentence.
     #[must_use]
     pub fn advice(self) -> &'static str {
@@ -150,7 +173,9 @@ impl FailureCode {
             Self::MediaBlocked => {
                 "allow the address with `--allow-private` if you trust it, then `retry`"
             }
-            Self::MediaTooLarge => "raise `--max-media-bytes`, then `retry`; it costs nothing",
+            Self::MediaTooLarge => {
+                "raise `--max-media-bytes` or `--max-pixels`, whichever the reason names, then `retry`; it costs nothing"
+            }
             Self::NotWritable => "make the output folder writable, then run the same command again",
             Self::KeyRefused => "check the key with `restore-batch check`",
             Self::InsufficientBalance => {
@@ -205,9 +230,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_costs_nothing_to_retry_leaves_a_request() {
+        for code in FailureCode::ALL {
+            let free = code.advice().contains("costs nothing");
+            assert!(!free || code.leaves_a_request(), "{code}");
+        }
+    }
+
+    #[test]
     fn names_are_the_serialised_ones() {
         for code in FailureCode::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+            assert_eq!(FailureCode::parse(code.as_str()), Some(code));
         }
+        assert_eq!(FailureCode::parse("Rejected"), None);
     }
 }

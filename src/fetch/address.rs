@@ -12,6 +12,7 @@ use reqwest::{Response, StatusCode, header::LOCATION};
 use url::Url;
 
 use super::http::GetErrorKind;
+use crate::core::without_queries;
 
 /// Longest address that is repeated in a message, in characters.
 const SHOWN_CHARACTERS: usize = 300;
@@ -19,22 +20,13 @@ const SHOWN_CHARACTERS: usize = 300;
 /// Returns `url` for messages and records: without credentials, query and fragment.
 #[must_use]
 pub fn without_query(url: &str) -> String {
-    let text = Url::parse(url).map_or_else(
-        |_| url.split(['?', '#']).next().unwrap_or_default().to_owned(),
-        |url| shown(&url),
-    );
+    let text = Url::parse(url).map_or_else(|_| without_queries(url), |url| shown(&url));
     text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARACTERS).collect()
 }
 
 /// Does the same for an address that was read already.
 pub(super) fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    // These fail only for addresses that cannot hold credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.to_string()
+    without_queries(url.as_str())
 }
 
 /// Reads an address that may be opened, as far as its form tells.

@@ -14,6 +14,7 @@ use std::{
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::completeness;
+use crate::core::without_queries;
 
 /// How much of a file that is no picture is looked at, in bytes.
 const HEAD_BYTES: u64 = 512;
@@ -141,8 +142,8 @@ fn not_a_picture(head: &[u8]) -> String {
 
 /// Returns one short line of harmless text, with the query of any address left out.
 fn printable(text: &str) -> String {
-    let words = text.split_whitespace().map(|word| word.split('?').next().unwrap_or_default());
-    let line: String = words.collect::<Vec<_>>().join(" ");
+    let text = without_queries(text);
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let harmless = line.chars().filter(|c| !c.is_control() && *c != '`');
     harmless.take(SHOWN_CHARACTERS).collect::<String>().trim().to_owned()
 }

@@ -37,7 +37,7 @@ pub enum GatewayError {
     )]
     BaseUrlNeeded(SocketAddr),
     /// The address is taken, or not this machine's.
-    #[error("`{address}` cannot be listened on: {source}")]
+    #[error("`{address}` cannot be listened on")]
     Listen {
         /// What was asked for.
         address: SocketAddr,
@@ -45,13 +45,13 @@ pub enum GatewayError {
         source: io::Error,
     },
     /// There is no folder for results.
-    #[error("the folder for results cannot be made: {0}")]
+    #[error("the folder for results cannot be made")]
     Results(#[source] io::Error),
     /// TLS cannot be set up.
-    #[error("the HTTP client cannot be set up: {0}")]
+    #[error("the HTTP client cannot be set up")]
     Client(#[from] reqwest::Error),
     /// The listening socket has failed.
-    #[error("serving has failed: {0}")]
+    #[error("serving has failed")]
     Serve(#[source] io::Error),
 }
 

@@ -80,8 +80,15 @@ fn matches(cell: &str, name: &str) -> bool {
 /// that the `output` of results.csv is not taken for the option of that name.
 fn count_of_ours(names: &[String]) -> usize {
     let ends_with = |ours: &[&str]| {
-        let tail = names.len().checked_sub(ours.len()).map(|start| &names[start..]);
-        tail.is_some_and(|tail| tail.iter().eq(ours))
+        let split = names.len().checked_sub(ours.len()).map(|start| names.split_at(start));
+        split.is_some_and(|(theirs, tail)| {
+            let taken = |name: &str| theirs.iter().any(|other| matches(other, name));
+            // As `report` names them.
+            let written = |name: &str| {
+                if taken(name) { format!("restore_{name}") } else { name.to_owned() }
+            };
+            tail.iter().eq(ours.iter().map(|name| written(name)).collect::<Vec<_>>().iter())
+        })
     };
     if ends_with(&FAILURE_COLUMNS) {
         FAILURE_COLUMNS.len()
@@ -179,6 +186,18 @@ mod tests {
             let other = read(&format!("img,{ours},note")).unwrap();
             assert_eq!(other.names.len(), other.width);
             assert!(!other.written_by_us);
+            let clash = format!("img,Code,status,{ours}");
+            let (theirs, tail) = clash.split_at("img,Code,status,".len());
+            let renamed: Vec<String> = tail
+                .split(',')
+                .map(|name| match name {
+                    "code" | "status" => format!("restore_{name}"),
+                    name => name.to_owned(),
+                })
+                .collect();
+            let columns = read(&format!("{theirs}{}", renamed.join(","))).unwrap();
+            assert_eq!(columns.names, ["img", "Code", "status"]);
+            assert!(columns.written_by_us);
         }
         assert!(matches!(
             read(&FAILURE_COLUMNS.join(",")),

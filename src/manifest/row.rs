@@ -96,16 +96,21 @@ impl RowReader {
     }
 
     /// A failures.csv that is used as a manifest begins a job with books of its own,
-    /// in which a request that is in doubt would be sent, and perhaps paid for, again.
+    /// in which a request that is paid for, or may be, would be sent and paid for again.
     fn paid_for_elsewhere(&self, cells: &[String]) -> Option<Complaint> {
-        let code = cells.get(self.columns.names.len())?;
-        let doubtful = self.columns.written_by_us && code == FailureCode::InDoubt.as_str();
-        doubtful.then(|| Complaint {
-            column: None,
-            message: "is in doubt in the job it comes from, and may be paid for; \
-                      there, `retry --in-doubt` sends it again"
-                .to_owned(),
-        })
+        let code = cells.get(self.columns.names.len()).filter(|_| self.columns.written_by_us)?;
+        let message = match FailureCode::parse(code)? {
+            FailureCode::InDoubt => {
+                "is in doubt in the job it comes from, and may be paid for; \
+                 there, `retry --in-doubt` sends it again"
+            }
+            code if code.leaves_a_request() => {
+                "may be paid for in the job it comes from; \
+                 there, `retry` gets its result and pays nothing"
+            }
+            _ => return None,
+        };
+        Some(Complaint { column: None, message: message.to_owned() })
     }
 
     fn item(&self, cells: &[String]) -> Result<RowItem, Complaint> {

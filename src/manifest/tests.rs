@@ -540,3 +540,26 @@ fn what_is_in_doubt_in_failures_csv_is_not_sent_by_another_job() {
     assert!(failure.message.contains("retry --in-doubt"), "{failure}");
     assert!(rows[1].item.is_ok());
 }
+
+/// `retry` in its own job costs nothing; a new job would pay again.
+#[test]
+fn what_is_paid_in_failures_csv_is_not_sent_by_another_job() {
+    for (theirs, ours) in [("note", "code"), ("code", "restore_code")] {
+        for (code, sent) in [
+            ("media-unavailable", false),
+            ("media-too-large", false),
+            ("not-writable", false),
+            ("deadline", false),
+            ("unknown-request", false),
+            ("source-unreadable", true),
+            ("service-error", true),
+        ] {
+            let rows = rows(format!(
+                "img,{theirs},{ours},reason,http_status,request_id,attempts,charged\n\
+                 a.jpg,x,{code},why,,r1,1,0.0031\n"
+            ));
+            assert_eq!(rows[0].cells, ["a.jpg", "x"]);
+            assert_eq!(rows[0].item.is_ok(), sent, "{code}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
 use super::Reporter;
-use crate::core::{HaltCause, Item, ItemState, RunEvent};
+use crate::core::{HaltCause, Item, ItemState, RunEvent, without_queries};
 
 /// Shortest time between two plain progress lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -98,17 +98,12 @@ fn failure_line(item: &Item) -> Option<String> {
     let word = if item.state == ItemState::InDoubt { "in doubt" } else { "failed" };
     let told = matches!(item.state, ItemState::Failed | ItemState::InDoubt);
     // A bad row has no source; its message names the line.
-    let source = match without_query(&item.source) {
+    // A signed address is a key itself.
+    let source = match without_queries(&item.source).as_str() {
         "" => String::new(),
         source => format!("{source}: "),
     };
     told.then(|| format!("{word}: {source}{failure}"))
-}
-
-/// A signed address is a key itself: what follows its path is not told.
-fn without_query(source: &str) -> &str {
-    let query = source.find(['?', '#']).filter(|_| source.contains("://"));
-    &source[..query.unwrap_or(source.len())]
 }
 
 fn halt_line(cause: &HaltCause) -> String {
@@ -121,6 +116,8 @@ fn halt_line(cause: &HaltCause) -> String {
             format!("no sane answer for {} s ({failure})", lasted.as_secs())
         }
     };
+    // The service's own words may end a sentence.
+    let why = why.trim_end_matches(['.', ' ']);
     format!("no further submits: {why}; what is paid for is still fetched")
 }
 
@@ -169,10 +166,12 @@ impl Drop for ProgressBar {
 
 /// Plain lines, one every ten seconds and one for each notice.
 #[derive(Debug)]
-pub struct ProgressLines<W> {
+pub struct ProgressLines<W: Write> {
     counts: Counts,
     to: W,
     last: Option<Instant>,
+    /// The counts as they were last told.
+    told: String,
 }
 
 impl ProgressLines<io::Stderr> {
@@ -186,12 +185,21 @@ impl ProgressLines<io::Stderr> {
 impl<W: Write> ProgressLines<W> {
     /// Writes to `to`; `already_done` items of earlier runs count as progress.
     pub fn to(to: W, already_done: u64) -> Self {
-        Self { counts: Counts { done: already_done, ..Counts::default() }, to, last: None }
+        let counts = Counts { done: already_done, ..Counts::default() };
+        Self { counts, to, last: None, told: String::new() }
     }
 
     fn line(&mut self, text: &str) {
         // A closed pipe must not end the job.
         let _ = writeln!(self.to, "{text}");
+    }
+
+    fn line_of_counts(&mut self) {
+        let counts = self.counts.describe();
+        if counts != self.told {
+            self.line(&counts);
+            self.told = counts;
+        }
     }
 }
 
@@ -204,7 +212,17 @@ impl<W: Write + Send> Reporter for ProgressLines<W> {
         let due = self.last.is_none_or(|last| last.elapsed() >= LINE_EVERY);
         if due && matches!(event, RunEvent::Settled(_)) {
             self.last = Some(Instant::now());
-            self.line(&self.counts.describe());
+            self.line_of_counts();
+        }
+    }
+}
+
+impl<W: Write> Drop for ProgressLines<W> {
+    /// The last line is where the run has come to.
+    fn drop(&mut self) {
+        // Without one line before, the summary that follows says it better.
+        if self.last.is_some() {
+            self.line_of_counts();
         }
     }
 }
@@ -212,22 +230,14 @@ impl<W: Write + Send> Reporter for ProgressLines<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Endpoint, Failure, FailureClass, FailureCode, Micros};
-
-    #[test]
-    fn sources_are_told_without_what_may_be_secret() {
-        for (source, told) in [
-            ("https://x.org/a.png?sig=1#2", "https://x.org/a.png"),
-            ("https://x.org/a.png", "https://x.org/a.png"),
-            ("scans/what?.png", "scans/what?.png"),
-        ] {
-            assert_eq!(without_query(source), told);
-        }
-    }
+    use crate::core::{
+        Edition, Endpoint, Failure, FailureClass, FailureCode, ItemId, Micros, Photo,
+    };
 
     #[tokio::test(start_paused = true)]
     async fn notices_are_written_as_lines() {
-        let mut lines = ProgressLines::to(Vec::new(), 3);
+        let mut text = Vec::new();
+        let mut lines = ProgressLines::to(&mut text, 3);
         lines.observe(&RunEvent::Imported { photos: 10, bad: 0, complete: true });
         lines.observe(&RunEvent::GateClosed {
             endpoint: Endpoint::Submit,
@@ -240,6 +250,35 @@ mod tests {
         lines.observe(&RunEvent::Outage {
             failure: Failure::new(FailureClass::Transient, FailureCode::NotSent, "no connection"),
         });
-        insta::assert_snapshot!(String::from_utf8(lines.to).unwrap());
+        drop(lines);
+        insta::assert_snapshot!(String::from_utf8(text).unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_line_is_where_the_run_has_come_to() {
+        let photo =
+            Photo { source: "a.png".into(), scale: 2, version: "v1.4".into(), stem: "a".into() };
+        let item = Item::new(ItemId(1), Edition(1), photo, ItemState::Done);
+        let settled = RunEvent::Settled(Box::new(item));
+        let mut text = Vec::new();
+        let mut lines = ProgressLines::to(&mut text, 0);
+        lines.observe(&RunEvent::Imported { photos: 3, bad: 0, complete: true });
+        for _ in 0..3 {
+            lines.observe(&settled);
+        }
+        drop(lines);
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "1 of 3 done, 0 submitted in this run\n3 of 3 done, 0 submitted in this run\n"
+        );
+    }
+
+    #[test]
+    fn the_service_s_last_stop_is_trimmed() {
+        let failure = Failure::new(FailureClass::Account, FailureCode::KeyRefused, "revoked.");
+        assert_eq!(
+            halt_line(&HaltCause::Account(failure)),
+            "no further submits: key-refused: revoked; what is paid for is still fetched"
+        );
     }
 }

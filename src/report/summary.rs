@@ -21,6 +21,8 @@ pub enum Ending {
     },
     /// Stopped by a signal.
     Interrupted,
+    /// The manifest could not be read to its end.
+    ManifestBroken,
     /// No run: the state as `status` sees it.
     Looked,
 }
@@ -42,6 +44,9 @@ pub struct Summary {
     pub failed: u64,
     /// Items whose submit has no known answer.
     pub in_doubt: u64,
+    /// Items that are being submitted, or were when a run was cut off: they may be in
+    /// doubt.
+    pub unanswered: u64,
     /// Items accepted by the service and not finished.
     pub in_flight: u64,
     /// Items not submitted yet.
@@ -79,10 +84,14 @@ fn dollars<S: Serializer>(amount: &Micros, to: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Summary {
-    /// Returns the summary for people, several lines, each ended.
+    /// Returns the summary for people, several lines, each ended; empty when there is no
+    /// job because the manifest broke off before its first row.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = String::new();
+        if self.rows == 0 && self.ending == Ending::ManifestBroken {
+            return text;
+        }
         self.write_counts(&mut text);
         self.write_money(&mut text);
         let mut line = |name: &str, value: &str| {
@@ -122,11 +131,13 @@ impl Summary {
             (Some(self.skipped).filter(|count| *count > 0), "skipped"),
             (Some(self.failed), "failed"),
             (Some(self.in_doubt).filter(|count| *count > 0), "in doubt"),
+            (Some(self.unanswered).filter(|count| *count > 0), "sent"),
             (Some(self.in_flight).filter(|count| *count > 0), "in flight"),
             (Some(self.waiting).filter(|count| *count > 0), "waiting"),
         ] {
             if let Some(count) = count {
-                let _ = writeln!(text, "  {name:<9} {count}");
+                let note = if name == "sent" { " (no answer yet; may be in doubt)" } else { "" };
+                let _ = writeln!(text, "  {name:<9} {count}{note}");
             }
         }
     }
@@ -164,6 +175,7 @@ mod tests {
             skipped: 0,
             failed: 0,
             in_doubt: 0,
+            unanswered: 0,
             in_flight: 0,
             waiting: 0,
             charged: Micros(24_800),
@@ -185,6 +197,13 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_told_of_a_manifest_that_breaks_off_at_its_start() {
+        let none = Summary { rows: 0, items: 0, ending: Ending::ManifestBroken, ..summary() };
+        assert_eq!(none.to_text(), "");
+        assert_ne!(Summary { rows: 1, items: 1, ..none }.to_text(), "");
+    }
+
+    #[test]
     fn trouble_is_told_with_the_next_step() {
         let troubled = Summary {
             ending: Ending::Halted {
@@ -195,8 +214,9 @@ mod tests {
             done: 2,
             failed: 1,
             in_doubt: 1,
+            unanswered: 2,
             in_flight: 1,
-            waiting: 3,
+            waiting: 1,
             possibly_charged: Micros(3_100),
             reserved: Micros(3_100),
             saved: Micros(6_200),

@@ -184,6 +184,21 @@ fn six_when_the_configuration_cannot_be_used() {
 }
 
 #[test]
+fn six_when_the_job_folder_belongs_to_another_manifest() {
+    let world = World::new();
+    for name in ["a.csv", "b.csv"] {
+        world.write(name, "img\nmissing.png\n");
+    }
+    let run = |manifest| Command::new(&world, &[manifest, "--local", "--out=job"]).fast().run();
+    run("a.csv").code(3);
+    let before = fs::read(world.path("job/failures.csv")).unwrap();
+    let ended = run("b.csv").code(6);
+    assert!(ended.stderr.contains("belongs to the manifest `a.csv`"), "{}", ended.said());
+    assert_eq!(fs::read(world.path("job/failures.csv")).unwrap(), before);
+    run("a.csv").code(3);
+}
+
+#[test]
 fn seven_when_another_run_has_the_job() {
     let world = World::new();
     let photos = Photos::start(&world, 1);

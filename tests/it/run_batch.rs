@@ -70,7 +70,10 @@ fn a_job_from_manifest_to_results() {
 
     // A closed ledger is one file, which can be copied.
     let state = visible_files(&job.join(".restore-batch"));
-    assert_eq!(state, ["ledger.db", "lock"].map(|name| job.join(".restore-batch").join(name)));
+    assert_eq!(
+        state,
+        ["ledger.db", "lock", "manifest"].map(|name| job.join(".restore-batch").join(name))
+    );
 
     // Again: nothing is sent, and the files are the same ones.
     let before = (written(&job), world.read("photos.restored/results.csv"));

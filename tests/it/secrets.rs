@@ -74,7 +74,7 @@ fn the_key_goes_to_the_service_and_nowhere_else() {
     }
     assert!(holds(killed.stderr.as_bytes(), "\"level\":\"TRACE\""), "nothing was traced");
     let files = all_files(&world.path("photos.restored"));
-    for name in ["results.csv", "failures.csv", "ledger.db", "lock"] {
+    for name in ["results.csv", "failures.csv", "ledger.db", "lock", "manifest"] {
         assert!(files.iter().any(|path| path.ends_with(name)), "no {name} in {files:?}");
     }
     for path in files {
@@ -108,4 +108,25 @@ fn the_key_does_not_follow_a_redirect() {
     world.write("photos.csv", "img\nhttps://example.org/a.png\n");
     Command::new(&world, &["photos.csv"]).with(&Service::scripted(&server)).run().code(4);
     assert!(other.requests().is_empty(), "{:?}", other.requests());
+}
+
+/// A manifest may come from somebody else, and a settings file with it.
+#[test]
+fn a_file_beside_the_manifest_cannot_take_the_key_elsewhere() {
+    let world = World::new();
+    let server = world.block_on(ScriptedServer::start(vec![]));
+    fs::create_dir_all(world.home().join(".pixazo")).unwrap();
+    fs::write(world.home().join(".pixazo/api-key"), KEY).unwrap();
+    world.write("photos.csv", "img\nhttps://example.org/a.png\n");
+    world.write("restore-batch.toml", format!("base_url = '{}'\n", server.url("/")));
+    for words in [&["photos.csv"][..], &["check", "photos.csv"]] {
+        let ended = Command::new(&world, words).run().code(6);
+        assert!(ended.stderr.contains("cannot send your API key"), "{}", ended.said());
+    }
+    assert!(server.requests().is_empty(), "{:?}", server.requests());
+
+    // With a key that was named for it, the user has decided.
+    server.add("GET /v2/requests/status/restore-batch-probe", Reply::status(404));
+    Command::new(&world, &["check", "photos.csv"]).env("PIXAZO_API_KEY", KEY).run().code(0);
+    assert_eq!(server.requests().len(), 1);
 }

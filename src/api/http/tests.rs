@@ -433,6 +433,29 @@ fn a_base_that_is_no_service_is_refused() {
     }
 }
 
+#[test]
+fn an_unknown_status_word_is_news_once() {
+    let words = StrangeWords::default();
+    assert!(!words.is_news("queued"));
+    assert!(words.is_news("STARTING"));
+    assert!(!words.is_news("STARTING"));
+    let news = (0..99).filter(|number| words.is_news(&number.to_string())).count();
+    assert_eq!(news, StrangeWords::MOST - 1);
+}
+
+#[tokio::test]
+async fn a_key_that_the_service_repeats_is_not_told() {
+    let echo = format!(r#"{{"message":"no such key: {KEY}","status":"FAILED","error":"{KEY}"}}"#);
+    let SubmitOutcome::Account(refused) = submit_to(Reply::json(401, &echo)).await else {
+        panic!("401 is about the account")
+    };
+    assert_eq!(refused.message, "no such key: [key]");
+    let StatusOutcome::Failed(failed) = status_of(Reply::json(200, &echo)).await else {
+        panic!("FAILED is a failure")
+    };
+    assert_eq!(failed.message, "[key]");
+}
+
 #[tokio::test]
 async fn neither_debug_nor_errors_show_what_is_secret() {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

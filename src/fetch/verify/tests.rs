@@ -128,7 +128,7 @@ fn an_error_page_is_quoted_without_its_secrets() {
     let message = check(page.as_bytes()).unwrap_err().to_string();
     assert_eq!(
         message,
-        "the file is not a picture; it begins with `<!doctype html> <title>Access denied</title> <a href=https://h/a`"
+        "the file is not a picture; it begins with `<!doctype html> <title>Access denied</title> <a href=https://h/a>`"
     );
     let json = check(br#"{"error":"expired"}"#).unwrap_err().to_string();
     assert!(json.ends_with(r#"it begins with `{"error":"expired"}`"#), "{json}");
