@@ -192,7 +192,9 @@ fn key_header(key: &SecretString) -> Result<HeaderValue, BuildError> {
     Ok(value)
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Returns true when a URL names this machine: traffic to it never leaves it.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

@@ -15,4 +15,4 @@ mod http;
 pub mod wire;
 
 pub use contract::{Known, RestoreApi, StatusOutcome, SubmitOrder, SubmitOutcome};
-pub use http::{ApiSettings, BuildError, HttpApi};
+pub use http::{ApiSettings, BuildError, HttpApi, is_loopback};

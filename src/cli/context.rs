@@ -5,10 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use url::{Host, Url};
-
 use super::{error::AppError, flags::SettingFlags};
-use crate::config::{ApiKey, ConfigError, KeySearch, RawConfig, Settings};
+use crate::{
+    api::is_loopback,
+    config::{ApiKey, ConfigError, KeySearch, RawConfig, Settings},
+};
 
 /// Settings with their origins.
 #[derive(Debug, Clone)]
@@ -57,15 +58,6 @@ impl Context {
             tracing::warn!(file = key.origin, "other users can read the API key: chmod 600 it");
         }
         Ok(key)
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }
 

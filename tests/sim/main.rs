@@ -23,6 +23,7 @@ fn quiet() -> Scenario {
         in_doubt: InDoubtPolicy::Hold,
         in_flight: 10,
         cap: None,
+        retry: false,
         drain_after: None,
     }
 }
@@ -74,6 +75,14 @@ fn scenarios() -> Vec<Scenario> {
         Scenario {
             name: "no downloads",
             faults: Faults { media_down_from: 15, media_down_for: 600, ..storm },
+            ..stormy()
+        },
+        // Without FAILED, which a retry pays for once more: everything else that has failed
+        // is asked for again, or was free.
+        Scenario {
+            name: "retried",
+            retry: true,
+            faults: Faults { failed: 0.0, stuck: 0.2, download_cut: 0.5, ..storm },
             ..stormy()
         },
         Scenario { name: "drained", drain_after: Some(4), ..stormy() },

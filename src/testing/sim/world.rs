@@ -23,7 +23,8 @@ use crate::{
     limit::{LaneLimits, Pacer},
     report::Reporter,
     run::{
-        self, Intake, IntakePlan, Outcome, Parts, RunSettings, StopLevel, Stops, recovery::recover,
+        self, Intake, IntakePlan, Outcome, Parts, RunSettings, StopLevel, Stops,
+        recovery::{recover, retry_failed},
         start_intake,
     },
     stage::Stager,
@@ -53,6 +54,8 @@ pub struct Scenario {
     pub in_flight: usize,
     /// Spend cap in requests.
     pub cap: Option<u64>,
+    /// When all is done, `retry` takes up what has failed.
+    pub retry: bool,
     /// Someone asks the first life to stop after this many seconds.
     pub drain_after: Option<u64>,
 }
@@ -77,6 +80,7 @@ pub struct World {
     began: Timestamp,
     now: Timestamp,
     lives: u32,
+    retrying: bool,
     /// Everything reported, for the trace of a failure.
     trace: Arc<Mutex<Vec<String>>>,
     passed: u64,
@@ -95,6 +99,7 @@ impl World {
             began: Timestamp::UNIX_EPOCH,
             now: Timestamp::UNIX_EPOCH,
             lives: 0,
+            retrying: false,
             trace: Arc::default(),
             passed: 0,
         }
@@ -158,7 +163,10 @@ impl World {
                 return Err(format!("{outcome:?}"));
             }
             if outcome.halted.is_none() && outcome.interrupted.is_none() {
-                return Ok(());
+                if self.retrying || !self.scenario.retry {
+                    return Ok(());
+                }
+                self.retrying = true;
             }
             if matches!(outcome.halted, Some(HaltCause::SpendCap { .. })) {
                 return Ok(());
@@ -174,6 +182,9 @@ impl World {
         let fence = ledger.begin_session().await.map_err(told)?;
         let rows = u64::from(self.import(ledger.as_ref(), fence).await?);
         let rules = self.rules();
+        if self.retrying {
+            retry_failed(ledger.as_ref(), fence, false, clock.now()).await.map_err(told)?;
+        }
         let owed = recover(ledger.as_ref(), fence, &rules, clock.now()).await.map_err(told)?;
         let money = ledger.totals().await.map_err(told)?.money;
         let budget = Budget::new(money.committed(), rules.max_spend);
