@@ -10,6 +10,7 @@
 //! and the same service. [`World::check`] then looks at the invariants.
 
 mod boundary;
+mod checks;
 mod fetcher;
 mod ledger;
 mod service;

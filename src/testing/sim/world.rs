@@ -13,14 +13,13 @@ use super::{
     service::{Books, REQUEST_TIMEOUT, lock},
 };
 use crate::{
-    clock::{Clock, elapsed},
+    clock::Clock,
     core::{
         Budget, Cadence, Edition, Failure, Fence, HaltCause, InDoubtPolicy, Item, ItemKey,
-        ItemState, MOST_DOUBTFUL_SUBMITS, Micros, RetryPolicy, RunEvent,
-        invariant::{self, Violation},
+        ItemState, Micros, RetryPolicy, RunEvent,
     },
     ledger::{EditionHeader, Ledger, MemoryLedger, NewItem, NewRow, RowFilter},
-    limit::{LaneLimits, Pacer},
+    limit::LaneLimits,
     report::Reporter,
     run::{
         self, Intake, IntakePlan, Outcome, Parts, RunSettings, StopLevel, Stops,
@@ -31,10 +30,10 @@ use crate::{
 };
 
 /// Submits per second in every world.
-const SUBMIT_RATE: f64 = 5.0;
+pub(super) const SUBMIT_RATE: f64 = 5.0;
 
 /// Shortest time between two polls of one item.
-const POLL_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// More lives than any scenario needs; reaching it means that no progress is made.
 const MOST_LIVES: u32 = 50;
@@ -73,11 +72,11 @@ pub enum Ending {
 #[derive(Debug)]
 pub struct World {
     seed: u64,
-    scenario: Scenario,
+    pub(super) scenario: Scenario,
     ledger: MemoryLedger,
-    books: Arc<Mutex<Books>>,
-    disk: Disk,
-    began: Timestamp,
+    pub(super) books: Arc<Mutex<Books>>,
+    pub(super) disk: Disk,
+    pub(super) began: Timestamp,
     now: Timestamp,
     lives: u32,
     retrying: bool,
@@ -285,72 +284,7 @@ impl World {
         stops
     }
 
-    /// Looks at I3, I4 and the spacing of polls in the life that has just ended.
-    fn check_pace(&self) -> Result<(), Violation> {
-        let books = lock(&self.books);
-        let since = |at: Timestamp| elapsed(self.began, at);
-        let calls: Vec<_> = books.arrivals().iter().map(|arrival| since(arrival.at)).collect();
-        invariant::rate_holds(&calls, f64::from(Pacer::burst(SUBMIT_RATE)), SUBMIT_RATE)?;
-        for asked in books.arrivals() {
-            let (Some(heard), Some(pause)) = (asked.heard, asked.pause) else { continue };
-            let opens = since(heard) + pause;
-            for call in calls.iter().filter(|call| **call > since(heard)) {
-                invariant::gate_holds(*call, opens)?;
-            }
-        }
-        match books.closest_polls() {
-            Some(gap) if gap < POLL_INTERVAL => Err(Violation {
-                invariant: "cadence",
-                evidence: format!("two polls of one request within {gap:?}"),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Looks at everything that must hold when a job is over.
-    ///
-    /// # Errors
-    ///
-    /// The first invariant that does not hold.
-    pub fn check(&self) -> Result<(), Violation> {
-        let items = self.items();
-        let books = lock(&self.books);
-        let accepted = books.accepted();
-        let allowed = match self.scenario.in_doubt {
-            InDoubtPolicy::Hold => 1,
-            InDoubtPolicy::Resubmit => u64::from(MOST_DOUBTFUL_SUBMITS),
-        };
-        let disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-        for item in &items {
-            let (times, paid) = accepted.get(&item.source).copied().unwrap_or_default();
-            invariant::is_paid_once(&item.source, paid, allowed)?;
-            if self.scenario.cap.is_none() {
-                invariant::is_reported_once(item)?;
-            }
-            invariant::artifacts_exist(item, |path| disk.contains_key(path))?;
-            if times > u64::from(item.attempts()) {
-                let evidence =
-                    format!("`{}`: {times} accepted, {} known", item.source, item.attempts());
-                return Err(Violation { invariant: "I7", evidence });
-            }
-        }
-        let paid: u64 = accepted.values().map(|(_, paid)| paid).sum();
-        self.check_money(PRICE.times(paid), &items)
-    }
-
-    fn check_money(&self, taken: Micros, items: &[Item]) -> Result<(), Violation> {
-        let charged = items.iter().map(|item| item.charged).sum();
-        let possibly = items.iter().map(|item| item.possibly_charged).sum();
-        invariant::money_adds_up(taken, charged, possibly)?;
-        match self.scenario.cap.map(|requests| PRICE.times(requests)) {
-            Some(cap) if taken > cap => {
-                Err(Violation { invariant: "spend cap", evidence: format!("{taken} of {cap} USD") })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn items(&self) -> Vec<Item> {
+    pub(super) fn items(&self) -> Vec<Item> {
         let rows = futures::executor::block_on(self.ledger.rows(RowFilter::All, -1, usize::MAX));
         rows.unwrap_or_default().into_iter().map(|row| row.item).collect()
     }
@@ -363,7 +297,7 @@ impl World {
 }
 
 /// The service's price.
-const PRICE: Micros = Micros(3_100);
+pub(super) const PRICE: Micros = Micros(3_100);
 
 fn row(number: u32) -> NewRow {
     let source = format!("https://example.org/{number}.jpg");
