@@ -69,15 +69,8 @@ pub enum RunEvent {
         /// The service's name for the request.
         request_id: RequestId,
     },
-    /// A poll was answered.
-    Polled {
-        /// The item.
-        item: ItemId,
-    },
     /// An item is done, failed, in doubt or skipped.
     Settled(Box<Item>),
-    /// An item that was settled is being worked on again.
-    Reopened(ItemId),
     /// The service asked for a pause.
     GateClosed {
         /// Which requests pause.
