@@ -9,10 +9,12 @@ use super::{
     exit::ExitCode,
     job::{Job, manifest_dir},
     render,
+    run::read_options,
 };
 use crate::{
     api::{ApiSettings, HttpApi, StatusOutcome},
     config::{ApiKey, KEYS, RawConfig},
+    manifest::{Input, Manifest},
     run,
 };
 
@@ -37,7 +39,10 @@ pub(super) async fn check(args: CheckArgs) -> Result<ExitCode, AppError> {
         }
     }
     if let Some(manifest) = &args.manifest {
-        findings.push(Job::locate(manifest, &context.settings).and_then(|job| output(&job)));
+        match Job::locate(manifest, &context.settings) {
+            Ok(job) => findings.extend([header(&job, &context), output(&job)]),
+            Err(error) => findings.push(Err(error)),
+        }
     }
     let mut code = ExitCode::Done;
     for finding in findings {
@@ -87,6 +92,17 @@ async fn service(context: &Context, key: ApiKey) -> Result<String, AppError> {
         StatusOutcome::Account(failure) => Err(AppError::KeyRefused { base, failure }),
         _ => Ok(format!("service     answers at {base} and accepts the key")),
     }
+}
+
+/// Reads the manifest's header, which says whether it is one; standard input is left to
+/// the run.
+fn header(job: &Job, context: &Context) -> Result<String, AppError> {
+    if matches!(job.input, Input::Stdin) {
+        return Ok("manifest    will be read from standard input".to_owned());
+    }
+    let manifest = Manifest::open(&job.input, read_options(&context.settings, job))?;
+    let sources = &manifest.columns()[manifest.source_column()];
+    Ok(format!("manifest    {} names its photos in column `{sources}`", job.typed))
 }
 
 /// Tries to write where the job would write, and leaves nothing behind.

@@ -83,7 +83,7 @@ fn json(summary: &crate::report::Summary) -> String {
     serde_json::to_string_pretty(summary).map(|text| text + "\n").unwrap_or_default()
 }
 
-fn read_options(settings: &Settings, job: &Job) -> ReadOptions {
+pub(super) fn read_options(settings: &Settings, job: &Job) -> ReadOptions {
     ReadOptions::new(&job.base_dir, settings.scale, &settings.model_version)
 }
 
