@@ -226,8 +226,13 @@ impl Board {
     /// The ledger or the program failed: starts nothing at all, downloads included.
     pub(super) fn freeze(&mut self) {
         self.start_no_more();
+        self.stop_downloads();
+    }
+
+    fn stop_downloads(&mut self) {
         self.output_broken = true;
         self.lanes.fetch.clear();
+        self.parked.clear();
     }
 
     fn start_no_more(&mut self) {

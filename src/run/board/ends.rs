@@ -25,22 +25,12 @@ impl Board {
         self.place(item, actions);
     }
 
-    /// A step has panicked, or could not write what it did. Its item stays in the ledger as it was and is left alone
-    /// until the next run; the money set aside stays set aside.
+    /// A step has panicked, or could not write what it did. Its item stays in the ledger as
+    /// it was and is left alone until the next run, so here it counts as ended; the money
+    /// set aside stays set aside.
     pub(in crate::run) fn lost(&mut self, step: Step, id: ItemId) {
         self.running.remove(&id);
-        match step {
-            Step::Stage => {}
-            Step::Submit => self.pacer.finished(Endpoint::Submit),
-            Step::Poll => {
-                self.pacer.finished(Endpoint::Poll);
-                self.pacer.finished(Endpoint::Submit);
-            }
-            Step::Fetch => {
-                self.pacer.finished(Endpoint::Fetch);
-                self.ready -= 1;
-            }
-        }
+        self.give_back(step, ItemState::Failed);
     }
 
     /// A submit slot is held from the submit until the service is done.
@@ -111,10 +101,8 @@ impl Board {
                 None
             }
             Signal::Output(failure) => {
-                self.output_broken = true;
                 self.halt(HaltCause::Output(failure), false);
-                self.lanes.fetch.clear();
-                self.parked.clear();
+                self.stop_downloads();
                 None
             }
         };
