@@ -10,7 +10,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use reqwest::{
     Client, RequestBuilder, Response,
     header::{CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER},
@@ -23,14 +23,10 @@ use super::{
     contract::{Known, RestoreApi, StatusOutcome, SubmitOrder, SubmitOutcome},
     wire::{self, Status, SubmitBody},
 };
-use crate::core::retry_after;
+use crate::core::{PATH_SEGMENT, retry_after};
 
 /// Most bytes of an answer that are read; real ones have less than one kilobyte.
 const LONGEST_ANSWER: usize = 1 << 20;
-
-/// What may stand in a path segment as it is (RFC 3986, "unreserved").
-const PATH_SEGMENT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How to reach the service.
 #[derive(Debug, Clone)]

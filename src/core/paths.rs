@@ -1,6 +1,13 @@
-//! Paths as texts. Nothing here asks the disk.
+//! Paths as texts, on the disk and in addresses. Nothing here asks the disk.
 
 use std::path::{Component, Path, PathBuf};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
+
+/// What is escaped in one segment of an address's path: everything but RFC 3986's
+/// unreserved characters, `/` included.
+pub const PATH_SEGMENT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Removes `.` and `..` by name alone: symbolic links are not followed, and `..` at the
 /// root does nothing, as on the disk.

@@ -11,7 +11,7 @@ use std::{
 
 use axum::{extract::State, response::Response};
 use http::{HeaderMap, Uri};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use percent_encoding::{percent_decode_str, percent_encode};
 use subtle::ConstantTimeEq;
 use url::Url;
 
@@ -20,13 +20,10 @@ use super::{
     refusal::Refusal,
     shared::Shared,
 };
+use crate::core::PATH_SEGMENT;
 
 /// Where local files are, below the gateway's root.
 pub(super) const LOCAL_FILES_PATH: &str = "/local-files/";
-
-/// What is escaped in an address: everything but RFC 3986's unreserved characters, `/`
-/// included, so that no part of the path is taken for a dot segment.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Names local files by URLs that cannot be guessed.
 #[derive(Clone)]
@@ -53,7 +50,7 @@ impl LocalFiles {
     pub fn url_for(&self, base: &Url, path: &Path) -> Url {
         let bytes = path_bytes(path);
         let mac = self.mac(&bytes).to_hex();
-        let escaped = percent_encode(&bytes, ESCAPED);
+        let escaped = percent_encode(&bytes, PATH_SEGMENT);
         let root = base.path().trim_end_matches('/');
         let mut url = base.clone();
         url.set_query(None);

@@ -6,14 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use url::Url;
 
-use crate::core::normalise_path;
-
-/// What may stand in a path segment as it is (RFC 3986, "unreserved").
-const PATH_SEGMENT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::core::{PATH_SEGMENT, normalise_path};
 
 /// Gives local files their public address.
 pub trait Publisher: Send + Sync + fmt::Debug {
