@@ -1,11 +1,6 @@
 //! A running gateway, a client for it, and engines that do as they are told.
 
-use std::{
-    io::Cursor,
-    path::PathBuf,
-    sync::{Arc, Condvar, Mutex},
-    time::Duration,
-};
+use std::{io::Cursor, path::PathBuf, sync::Arc, time::Duration};
 
 use image::{DynamicImage, ImageFormat};
 use reqwest::{Client, RequestBuilder, Response};
@@ -139,40 +134,6 @@ pub(super) async fn assert_error(reply: Response, status: u16, error: &str) {
     assert_eq!(body["error"], error);
     assert!(!body["message"].as_str().unwrap().is_empty(), "{body}");
     assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
-}
-
-/// Holds every picture until it is let go; ends early when cancelled.
-#[derive(Debug, Default)]
-pub(super) struct HeldEngine {
-    open: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl HeldEngine {
-    pub(super) fn let_go(&self) {
-        *self.open.lock().unwrap() = true;
-        self.changed.notify_all();
-    }
-}
-
-impl Engine for HeldEngine {
-    fn name(&self) -> &'static str {
-        "held"
-    }
-
-    fn restore(
-        &self,
-        picture: &DynamicImage,
-        scale: u8,
-        cancel: &CancellationToken,
-    ) -> Result<(DynamicImage, EngineReport), EngineError> {
-        let mut open = self.open.lock().unwrap();
-        while !*open && !cancel.is_cancelled() {
-            open = self.changed.wait_timeout(open, Duration::from_millis(5)).unwrap().0;
-        }
-        drop(open);
-        InstantEngine.restore(picture, scale, cancel)
-    }
 }
 
 /// Crashes on every picture.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::bench::{Bench, HeldEngine, KEY, settings};
+use super::bench::{Bench, KEY, settings};
 use crate::{
     api::wire::{KEY_HEADER, SUBMIT_PATH},
     engine::InstantEngine,
     gateway::{Gateway, GatewayError, GatewaySettings},
+    testing::HeldEngine,
 };
 
 async fn bind(settings: GatewaySettings) -> Result<Gateway, GatewayError> {

@@ -5,11 +5,14 @@ use std::{num::NonZeroU32, num::NonZeroUsize, sync::Arc, time::Duration};
 use governor::Quota;
 use serde_json::Value;
 
-use super::bench::{Bench, CrashingEngine, HeldEngine, assert_error, settings};
+use super::bench::{Bench, CrashingEngine, assert_error, settings};
 use crate::{
     core::Micros,
     gateway::GatewaySettings,
-    testing::scripted_server::{Reply, ScriptedServer},
+    testing::{
+        HeldEngine,
+        scripted_server::{Reply, ScriptedServer},
+    },
 };
 
 #[tokio::test]
@@ -101,7 +104,7 @@ async fn a_full_queue_is_refused_and_free() {
     assert!(reply.headers().contains_key("retry-after"));
     assert_error(reply, 429, "Too Many Requests").await;
     assert_eq!(bench.handle.stats().charged, Micros(6_200));
-    engine.let_go();
+    engine.let_all_pass();
     assert_eq!(bench.ended(&waiting).await["status"], "COMPLETED");
     bench.accepted().await;
 }
