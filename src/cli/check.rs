@@ -10,9 +10,10 @@ use super::{
     job::{Job, manifest_dir},
     render,
     run::read_options,
+    service::client,
 };
 use crate::{
-    api::{ApiSettings, HttpApi, StatusOutcome},
+    api::StatusOutcome,
     config::{ApiKey, KEYS, RawConfig},
     manifest::{Input, Manifest},
     run,
@@ -80,12 +81,7 @@ fn key_text(key: &ApiKey) -> String {
 
 async fn service(context: &Context, key: ApiKey) -> Result<String, AppError> {
     let settings = &context.settings;
-    let api = HttpApi::new(ApiSettings {
-        base_url: settings.base_url.clone(),
-        key: Some(key.secret),
-        connect_timeout: settings.connect_timeout,
-        request_timeout: settings.request_timeout,
-    })?;
+    let api = client(settings, settings.base_url.clone(), Some(key.secret))?;
     let base = settings.base_url.to_string();
     match run::probe(&api).await {
         StatusOutcome::Unavailable(failure) => Err(AppError::Service { base, failure }),

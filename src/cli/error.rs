@@ -255,6 +255,12 @@ impl From<RunError> for AppError {
 }
 
 impl AppError {
+    /// The operating system does not let us hear signals.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub(super) fn deaf(error: io::Error) -> Self {
+        Self::Internal(format!("signals cannot be heard: {error}"))
+    }
+
     /// Returns the exit code. No `_`: a new error must be thought about.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {

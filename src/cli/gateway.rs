@@ -36,8 +36,7 @@ pub(super) async fn gateway(args: GatewayArgs, bars: MultiProgress) -> Result<Ex
     let gateway = Gateway::bind(settings, Arc::new(LocalEngine::new(MAX_OUTPUT_PIXELS))).await?;
     render::note(&format!("serving the API at {}", gateway.base_url()));
     let stop = CancellationToken::new();
-    let mut stops = Stops::from_signals()
-        .map_err(|error| AppError::Internal(format!("signals cannot be heard: {error}")))?;
+    let mut stops = Stops::from_signals().map_err(AppError::deaf)?;
     let stopped = stop.clone();
     tokio::spawn(async move {
         while let Some((level, _)) = stops.next().await {

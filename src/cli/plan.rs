@@ -84,12 +84,11 @@ pub(super) async fn plan(args: PlanArgs) -> Result<ExitCode, AppError> {
         ledger.close().await;
     }
     let plan = estimate(&counted, reachable, earlier, settings);
-    let text = if typed.json {
-        serde_json::to_string_pretty(&plan).map(|text| text + "\n").unwrap_or_default()
+    if typed.json {
+        render::json(&plan);
     } else {
-        describe(&plan, reachable, counted.bad_row.as_deref(), settings)
-    };
-    render::result(&text);
+        render::result(&describe(&plan, reachable, counted.bad_row.as_deref(), settings));
+    }
     Ok(ExitCode::Done)
 }
 

@@ -4,6 +4,8 @@ use std::io::{self, Write as _};
 
 use miette::MietteHandlerOpts;
 
+use serde::Serialize;
+
 use super::error::AppError;
 
 /// Sets how errors look: paths and commands must stay whole, so that they can be copied.
@@ -20,6 +22,13 @@ pub(super) fn result(text: &str) {
     let mut out = io::stdout().lock();
     // `restore-batch status | head` closes the pipe early, and that is fine.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints a result for programs on standard output.
+pub(super) fn json(result: &impl Serialize) {
+    // Plain data always becomes JSON.
+    let text = serde_json::to_string_pretty(result).unwrap_or_default();
+    self::result(&(text + "\n"));
 }
 
 /// Tells a person something on standard error.

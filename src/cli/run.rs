@@ -13,11 +13,10 @@ use super::{
     exit::ExitCode,
     job::{Job, manifest_dir},
     render,
-    service::{LOCAL_SERVICE, Service, preflight},
+    service::{LOCAL_SERVICE, Service, client, preflight},
     summary::{ending, summarise},
 };
 use crate::{
-    api::{ApiSettings, HttpApi},
     clock::Clock,
     config::Settings,
     core::{Budget, Cadence, Fence, ItemState, RetryPolicy},
@@ -74,13 +73,12 @@ pub(super) async fn run(
     }
     let told = ending(&outcome);
     let summary = summarise(&job, &totals, settings.price, retriable, told, Some((&outcome, took)));
-    render::result(&if typed.json { json(&summary) } else { summary.to_text() });
+    if typed.json {
+        render::json(&summary);
+    } else {
+        render::result(&summary.to_text());
+    }
     conclude(outcome, &totals)
-}
-
-fn json(summary: &crate::report::Summary) -> String {
-    // Plain data always becomes JSON.
-    serde_json::to_string_pretty(summary).map(|text| text + "\n").unwrap_or_default()
 }
 
 pub(super) fn read_options(settings: &Settings, job: &Job) -> ReadOptions {
@@ -124,14 +122,14 @@ impl Session<'_> {
         }
         let rules = run_settings(self.settings, service.local.is_some());
         let mut reporters = self.reporters().await?;
-        let (plan, header) = self.take_in(fence, manifest, &mut reporters).await?;
+        let (reading, header) = self.take_in(fence, manifest, &mut reporters).await?;
         // Before `recover`, which hands over what a retry asks for again.
         if let Some(Retry { in_doubt_too }) = retry {
             retry_failed(self.ledger.as_ref(), fence, in_doubt_too, self.clock.now()).await?;
         }
         let owed = recover(self.ledger.as_ref(), fence, &rules, self.clock.now()).await?;
-        let api = self.client(service)?;
-        if service.local.is_none() && self.has_work(&plan).await? {
+        let api = client(self.settings, service.base_url.clone(), service.key.clone())?;
+        if service.local.is_none() && self.has_work(reading.as_ref()).await? {
             preflight(&api, service).await?;
         }
         let recorder = self.recorder(&header).await?;
@@ -149,11 +147,13 @@ impl Session<'_> {
             fence,
             reporter: Box::new(reporters),
         };
-        let stops = Stops::from_signals()
-            .map_err(|error| AppError::Internal(format!("signals cannot be heard: {error}")))?;
+        let stops = Stops::from_signals().map_err(AppError::deaf)?;
         let budget =
             Budget::new(self.ledger.totals().await?.money.committed(), self.settings.max_spend);
-        let plan = self.count_anew(plan).await?;
+        let plan = match reading {
+            Some(plan) => plan,
+            None => self.already_read().await?,
+        };
         let (intake, reading) = run::start_intake(self.ledger.clone(), fence, plan);
         let outcome = run::run(parts, rules, owed, budget, intake, stops).await;
         // A reader that waits for standard input would never notice that the run is over;
@@ -180,18 +180,9 @@ impl Session<'_> {
         }
     }
 
-    async fn has_work(&self, plan: &IntakePlan) -> LedgerResult<bool> {
+    async fn has_work(&self, reading: Option<&IntakePlan>) -> LedgerResult<bool> {
         let totals = self.ledger.totals().await?;
-        Ok(matches!(plan, IntakePlan::Read { .. }) || totals.settled() < totals.all())
-    }
-
-    fn client(&self, service: &Service) -> Result<HttpApi, AppError> {
-        Ok(HttpApi::new(ApiSettings {
-            base_url: service.base_url.clone(),
-            key: service.key.clone(),
-            connect_timeout: self.settings.connect_timeout,
-            request_timeout: self.settings.request_timeout,
-        })?)
+        Ok(reading.is_some() || totals.settled() < totals.all())
     }
 
     fn fetcher(&self) -> Result<HttpFetcher, AppError> {
@@ -283,7 +274,7 @@ fn conclude(outcome: Outcome, totals: &Totals) -> Result<Ended, AppError> {
             outcome.panics
         )));
     }
-    if let Some(signal) = outcome.interrupted.filter(|signal| *signal != 0) {
+    if let Some(signal) = outcome.interrupted {
         return Ok(Ended::Signal(signal));
     }
     if outcome.halted.is_none() && totals.settled() < totals.all() {

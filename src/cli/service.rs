@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{error::AppError, local::LocalGateway};
 use crate::{
-    api::{HttpApi, StatusOutcome},
+    api::{ApiSettings, HttpApi, StatusOutcome},
     config::Settings,
     run,
 };
@@ -52,6 +52,20 @@ impl Service {
             gateway.stop().await;
         }
     }
+}
+
+/// Returns a client of the service at `base_url`. Sends nothing.
+pub(super) fn client(
+    settings: &Settings,
+    base_url: Url,
+    key: Option<SecretString>,
+) -> Result<HttpApi, AppError> {
+    Ok(HttpApi::new(ApiSettings {
+        base_url,
+        key,
+        connect_timeout: settings.connect_timeout,
+        request_timeout: settings.request_timeout,
+    })?)
 }
 
 /// Asks the service for something that costs nothing, before anything is spent.

@@ -29,12 +29,11 @@ pub(super) async fn status(args: StatusArgs) -> Result<ExitCode, AppError> {
     let price = if local { Micros::ZERO } else { context.settings.price };
     let retriable = recovery::has_retriable(&ledger).await?;
     let summary = summarise(&job, &totals, price, retriable, Ending::Looked, None);
-    let text = if typed.json {
-        serde_json::to_string_pretty(&summary).map(|text| text + "\n").unwrap_or_default()
+    if typed.json {
+        render::json(&summary);
     } else {
-        summary.to_text()
-    };
-    render::result(&text);
+        render::result(&summary.to_text());
+    }
     let unfinished = totals.count(ItemState::Failed) + totals.count(ItemState::InDoubt);
     Ok(if unfinished > 0 { ExitCode::SomeFailed } else { ExitCode::Done })
 }

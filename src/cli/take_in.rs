@@ -12,7 +12,8 @@ use crate::{
 };
 
 impl Session<'_> {
-    /// Finds out whether the manifest has to be read, and begins with it.
+    /// Finds out whether the manifest has to be read, and begins with it. Returns what is
+    /// left to read while photos are on their way; `None` when the ledger has it all.
     ///
     /// A first manifest is read while its first photos are on their way. A manifest that
     /// was edited is read to its end first: until then nobody knows which of the old
@@ -22,17 +23,17 @@ impl Session<'_> {
         fence: Fence,
         manifest: Manifest,
         reporters: &mut Reporters,
-    ) -> Result<(IntakePlan, EditionHeader), AppError> {
+    ) -> Result<(Option<IntakePlan>, EditionHeader), AppError> {
         let defaults = format!("{} {}", self.settings.scale, self.settings.model_version);
         let header = run::header_of(&manifest, self.job.base_dir.display().to_string());
         let job = self.ledger.job().await?;
         if self.is_unchanged(&job, &header, &defaults).await {
-            return Ok((IntakePlan::Unchanged { intake: Intake::default() }, header));
+            return Ok((None, header));
         }
         let edition = self.ledger.begin_edition(fence, header.clone()).await?;
         let plan = IntakePlan::Read { manifest: Box::new(manifest), edition, defaults };
         if job.begun.is_none() {
-            return Ok((plan, header));
+            return Ok((Some(plan), header));
         }
         let (mut notices, _reading) = run::start_intake(self.ledger.clone(), fence, plan);
         while let Some(notice) = notices.recv().await {
@@ -40,9 +41,7 @@ impl Session<'_> {
                 IntakeNotice::Rows(Intake { photos, bad, .. }) => {
                     reporters.observe(&RunEvent::Imported { photos, bad, complete: false });
                 }
-                IntakeNotice::Complete(intake) => {
-                    return Ok((IntakePlan::Unchanged { intake }, header));
-                }
+                IntakeNotice::Complete(_) => return Ok((None, header)),
                 IntakeNotice::Failed(error) => return Err(error.into()),
             }
         }
@@ -63,10 +62,7 @@ impl Session<'_> {
 
     /// What the reporters hear of a manifest that is in the ledger already, after a retry
     /// has taken failed rows up again.
-    pub(super) async fn count_anew(&self, plan: IntakePlan) -> LedgerResult<IntakePlan> {
-        if matches!(plan, IntakePlan::Read { .. }) {
-            return Ok(plan);
-        }
+    pub(super) async fn already_read(&self) -> LedgerResult<IntakePlan> {
         let totals = self.ledger.totals().await?;
         let bad = totals.count(ItemState::Failed) + totals.count(ItemState::InDoubt);
         let intake = Intake { rows: totals.rows, photos: totals.all(), bad };
