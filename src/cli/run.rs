@@ -146,6 +146,7 @@ impl Session<'_> {
             clock: self.clock,
             fence,
             reporter: Box::new(reporters),
+            webhooks: None,
         };
         let stops = Stops::from_signals().map_err(AppError::deaf)?;
         let budget =

@@ -211,6 +211,7 @@ impl World {
             clock,
             fence,
             reporter: Box::new(Trace(self.trace.clone())),
+            webhooks: None,
         };
         let (intake, reading) = start_intake(
             ledger,
