@@ -5,7 +5,7 @@ use tokio::time::advance;
 
 use super::{starts::STAGING, *};
 use crate::{
-    core::{FailureCode, ItemEvent, RequestId},
+    core::{FailureCode, InDoubtPolicy, ItemEvent, RequestId},
     limit::LaneLimits,
     run::{
         step::{Signal, StepReport},
@@ -13,6 +13,8 @@ use crate::{
     },
     testing::samples::{self, PRICE, failure, ready, rules, staged, submitted},
 };
+
+mod calls;
 
 /// A board, with its coordinator, its poller and its workers played by the test.
 struct Table {
@@ -30,9 +32,13 @@ impl Table {
     }
 
     fn after_spending(committed: Micros, rules: RunSettings) -> Self {
+        Self::expecting_calls(committed, rules, None)
+    }
+
+    fn expecting_calls(committed: Micros, rules: RunSettings, patience: Option<Duration>) -> Self {
         let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
         let budget = Budget::new(committed, rules.max_spend);
-        let board = Board::new(Arc::new(rules), clock, budget, None);
+        let board = Board::new(Arc::new(rules), clock, budget, patience);
         let (actions, working, parked) = Default::default();
         Self { board, clock, actions, working, parked }
     }
@@ -105,6 +111,21 @@ impl Table {
 
     fn accept(&mut self, id: i64) {
         self.end_submit(id, accepted(id), Signal::Sane);
+    }
+
+    /// Ends a submit without a known answer, and returns the item as the ledger has it.
+    fn lose(&mut self, id: i64) -> Item {
+        let item = self.working[&id].1.clone();
+        let events = vec![ItemEvent::SubmitIntent { price: PRICE }, lost()];
+        let item = samples::after(item, events, self.clock.now());
+        self.end_submit(id, lost(), doubtful());
+        item
+    }
+
+    /// Ends what was to be done about an item in doubt.
+    fn resolve(&mut self, item: Item, event: ItemEvent) {
+        let item = samples::after(item, vec![event], self.clock.now());
+        self.board.resolved(item.id, Some(item), &mut self.actions);
     }
 
     fn complete(&mut self, id: i64) {
@@ -257,11 +278,14 @@ async fn a_submit_that_ends_the_item_gives_its_slot_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_doubtful_submit_that_policy_repeats_goes_through_a_slot_again() {
-    let mut table = Table::with_rules(in_flight(1), vec![staged(1)]);
+    let resubmit = RunSettings { in_doubt: InDoubtPolicy::Resubmit, ..in_flight(1) };
+    let mut table = Table::with_rules(resubmit, vec![staged(1)]);
     table.go();
-    let events = vec![ItemEvent::SubmitIntent { price: PRICE }, lost(), ItemEvent::Resubmit];
-    table.end(1, events, doubtful());
+    let item = table.lose(1);
     assert_eq!(table.board.pacer.in_use(Endpoint::Submit), 0);
+    assert_eq!(table.go(), ["resubmit 1"]);
+    assert!(!table.board.is_over());
+    table.resolve(item, ItemEvent::Resubmit);
     assert_eq!(table.go(), ["submit 1"]);
     assert_eq!(table.board.budget.committed(), PRICE + PRICE, "it may have cost twice");
 }
