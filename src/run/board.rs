@@ -60,8 +60,8 @@ pub(super) struct Board {
     /// Waiting for a time; their state says for what.
     parked: BTreeMap<ItemId, Waiting>,
     running: BTreeMap<ItemId, Running>,
-    /// Items in doubt whose request is being named, or that are being taken up again.
-    resolving: BTreeSet<ItemId>,
+    /// Attempts in doubt whose request is being named, or that are being taken up again.
+    resolving: BTreeSet<(ItemId, u32)>,
     /// Items that fell in doubt in this run and still are, with when they were sent. They
     /// are few, because of the breaker; only kept where callbacks are waited for.
     doubtful: BTreeMap<ItemId, Instant>,

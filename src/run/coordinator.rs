@@ -283,11 +283,11 @@ impl Coordinator {
             Finished::Loaded { items, complete } => {
                 self.board.loaded(items, complete, &mut self.actions);
             }
-            Finished::Resolved { id, item } => {
-                self.board.resolved(id, item.map(|item| *item), &mut self.actions);
+            Finished::Resolved { id, attempt, item } => {
+                self.board.resolved(id, attempt, item.map(|item| *item), &mut self.actions);
             }
-            Finished::Unresolved { id, error } => {
-                self.board.resolved(id, None, &mut self.actions);
+            Finished::Unresolved { id, attempt, error } => {
+                self.board.resolved(id, attempt, None, &mut self.actions);
                 self.ledger_failed(error, None);
             }
             Finished::Probed(sane) => self.board.breaker.probed(sane, Instant::now()),
@@ -331,8 +331,8 @@ impl Coordinator {
                 Action::Name { item, attempt, request_id } => {
                     self.tasks.spawn(workers.name(item, attempt, request_id));
                 }
-                Action::Resubmit(item) => {
-                    self.tasks.spawn(workers.resubmit(item));
+                Action::Resubmit { item, attempt } => {
+                    self.tasks.spawn(workers.resubmit(item, attempt));
                 }
                 Action::Park(item, at) => self.poller.park(item, at),
             }

@@ -73,11 +73,13 @@ pub(super) enum Finished {
     /// What was to be done about an item in doubt is done; `None` when nothing was.
     Resolved {
         id: ItemId,
+        attempt: u32,
         item: Option<Box<Item>>,
     },
     /// The same, and the ledger cannot go on.
     Unresolved {
         id: ItemId,
+        attempt: u32,
         error: LedgerError,
     },
     /// A probe came back; `Err` when the service gave no sane answer.
@@ -99,7 +101,7 @@ pub(super) enum Action {
     /// Write down the name of the request of an attempt, if that is in doubt.
     Name { item: ItemId, attempt: u32, request_id: RequestId },
     /// Take an item in doubt up again, as the policy says.
-    Resubmit(ItemId),
+    Resubmit { item: ItemId, attempt: u32 },
     /// Wake an item at this time.
     Park(ItemId, tokio::time::Instant),
 }

@@ -211,12 +211,12 @@ impl Workers {
             let item = self.keep(id, ItemEvent::RequestNamed { request_id }).await?;
             Ok(Some(item))
         };
-        resolved(id, named.await)
+        resolved(id, attempt, named.await)
     }
 
     /// Takes an item in doubt up again.
-    pub(super) async fn resubmit(self: Arc<Self>, id: ItemId) -> Finished {
-        resolved(id, self.advance(id, ItemEvent::Resubmit).await.map(Some))
+    pub(super) async fn resubmit(self: Arc<Self>, id: ItemId, attempt: u32) -> Finished {
+        resolved(id, attempt, self.advance(id, ItemEvent::Resubmit).await.map(Some))
     }
 
     /// Reads the next items that are not submitted yet.
@@ -239,13 +239,13 @@ impl Workers {
 }
 
 /// An item that is unknown, or was moved by something else, is left alone.
-fn resolved(id: ItemId, result: Result<Option<Item>, LedgerError>) -> Finished {
+fn resolved(id: ItemId, attempt: u32, result: Result<Option<Item>, LedgerError>) -> Finished {
     match result {
-        Ok(item) => Finished::Resolved { id, item: item.map(Box::new) },
+        Ok(item) => Finished::Resolved { id, attempt, item: item.map(Box::new) },
         Err(LedgerError::Illegal { .. } | LedgerError::UnknownItem(_)) => {
-            Finished::Resolved { id, item: None }
+            Finished::Resolved { id, attempt, item: None }
         }
-        Err(error) => Finished::Unresolved { id, error },
+        Err(error) => Finished::Unresolved { id, attempt, error },
     }
 }
 

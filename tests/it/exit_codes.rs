@@ -167,6 +167,9 @@ fn six_when_the_configuration_cannot_be_used() {
     note("key file is missing", run(&["photos.csv", "--api-key-file=none"]));
     note("no folder for standard input", run(&["-", "--local"]));
     note("bad public base", run(&["photos.csv", "--local", "--public-base=scans"]));
+    note("callbacks unencrypted", run(&["photos.csv", "--webhook-url=http://example.org/"]));
+    let local = ["photos.csv", "--local", "--webhook-url=https://example.org/"];
+    note("callbacks with --local", run(&local));
     note("no job", run(&["status", "photos.csv"]));
     let command = Command::new(&world, &["photos.csv"]).env("RESTORE_BATCH_POLL_INTERVAL", "5");
     note("bad variable", command.run().code(6));

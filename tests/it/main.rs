@@ -13,3 +13,4 @@ mod resume;
 mod run_batch;
 mod secrets;
 mod source_text;
+mod webhooks;

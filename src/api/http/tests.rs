@@ -52,6 +52,26 @@ fn known(id: &str, polling_url: Option<String>) -> Known {
     Known { request_id: RequestId(id.into()), polling_url }
 }
 
+/// The address is a key: what is logged of a request must not show it.
+#[tokio::test]
+async fn a_callback_is_asked_for_with_its_address() {
+    let server = ScriptedServer::start(vec![Reply::status(429), Reply::status(429)]).await;
+    let api = api_at(&server.url("/"));
+    let webhook = Some("https://me.example/hooks/1-1-abc".to_owned());
+    api.submit(&SubmitOrder { webhook, ..order() }).await;
+    api.submit(&order()).await;
+    let requests = server.requests();
+    assert_eq!(requests[0].header("X-Webhook-URL"), Some("https://me.example/hooks/1-1-abc"));
+    assert_eq!(requests[1].header("X-Webhook-URL"), None);
+    let value = webhook_header("https://me.example/hooks/1-1-abc").unwrap();
+    assert!(value.is_sensitive());
+
+    let webhook = Some("https://me.example/\n".to_owned());
+    let outcome = api.submit(&SubmitOrder { webhook, ..order() }).await;
+    assert!(matches!(outcome, SubmitOutcome::NotSent(_)), "{outcome:?}");
+    assert_eq!(server.requests().len(), 2);
+}
+
 async fn submit_to(reply: Reply) -> SubmitOutcome {
     let server = ScriptedServer::start(vec![reply]).await;
     let outcome = api_at(&server.url("/")).submit(&order()).await;

@@ -49,7 +49,7 @@ impl Board {
             }
         } else if let Some(request_id) = request_id {
             // Settled, waiting for its turn, or unknown: the ledger knows.
-            if self.resolving.insert(id) {
+            if self.resolving.insert((id, attempt)) {
                 actions.push(Action::Name { item: id, attempt, request_id });
             }
         }
@@ -64,17 +64,17 @@ impl Board {
         early: Option<EarlyCall>,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let id = item.id;
+        let (id, attempt) = (item.id, item.attempts());
         if let Some(request_id) = early.and_then(|call| call.request_id) {
-            self.resolving.insert(id);
-            actions.push(Action::Name { item: id, attempt: item.attempts(), request_id });
+            self.resolving.insert((id, attempt));
+            actions.push(Action::Name { item: id, attempt, request_id });
             return true;
         }
-        let resubmit = self.rules.in_doubt == InDoubtPolicy::Resubmit
-            && item.attempts() < MOST_DOUBTFUL_SUBMITS;
+        let resubmit =
+            self.rules.in_doubt == InDoubtPolicy::Resubmit && attempt < MOST_DOUBTFUL_SUBMITS;
         if resubmit {
-            self.resolving.insert(id);
-            actions.push(Action::Resubmit(id));
+            self.resolving.insert((id, attempt));
+            actions.push(Action::Resubmit { item: id, attempt });
         } else if self.patience.is_some() {
             self.doubtful.insert(id, sent);
         }
@@ -86,10 +86,11 @@ impl Board {
     pub(in crate::run) fn resolved(
         &mut self,
         id: ItemId,
+        attempt: u32,
         item: Option<Item>,
         actions: &mut Vec<Action>,
     ) {
-        self.resolving.remove(&id);
+        self.resolving.remove(&(id, attempt));
         let Some(item) = item else {
             tracing::debug!(item.id = %id, "a callback that changes nothing");
             return;

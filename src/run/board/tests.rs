@@ -82,7 +82,7 @@ impl Table {
                 Action::Name { item, attempt, request_id } => {
                     words.push(format!("name {item} {attempt} {request_id}"));
                 }
-                Action::Resubmit(id) => words.push(format!("resubmit {id}")),
+                Action::Resubmit { item, .. } => words.push(format!("resubmit {item}")),
             }
         }
         self.check_slots();
@@ -124,8 +124,9 @@ impl Table {
 
     /// Ends what was to be done about an item in doubt.
     fn resolve(&mut self, item: Item, event: ItemEvent) {
+        let (id, attempt) = (item.id, item.attempts());
         let item = samples::after(item, vec![event], self.clock.now());
-        self.board.resolved(item.id, Some(item), &mut self.actions);
+        self.board.resolved(id, attempt, Some(item), &mut self.actions);
     }
 
     fn complete(&mut self, id: i64) {

@@ -18,6 +18,8 @@ use crate::{
     },
 };
 
+mod calls;
+
 /// Answers submits after so many seconds, by number of the picture; the number 0 stands
 /// for a picture that cannot be sent.
 struct Service(Vec<u64>);
