@@ -20,6 +20,10 @@
 //! - **Memory does not depend on the manifest.** Items wait in the ledger; the board
 //!   holds those at the service (`in_flight`) and a small supply of the next ones.
 //!
+//! Where the service is asked to call back ([`Webhooks`]), a callback is one more event:
+//! it brings the poll of its item forward, or names the request of an item in doubt,
+//! which is then polled like any other. The status endpoint decides; polls go on, rarely.
+//!
 //! A restart reads what is owed from the ledger ([`recovery`]) and goes on. What was
 //! `Submitting` is in doubt then, because nobody knows whether the POST left.
 //!

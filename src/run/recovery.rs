@@ -6,7 +6,7 @@
 //! | Submitting | in doubt: nobody knows whether the POST left |
 //! | Submitted | polled |
 //! | Ready | fetched |
-//! | `InDoubt` | held, or sent again by policy |
+//! | `InDoubt` | held until a callback names its request, or sent again by policy |
 //! | Done, Failed, Skipped | nothing |
 //!
 //! With a service that lives and dies with this program (`--local`), what an earlier

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     super::step::{Action, Step},
-    Board, Mode,
+    Board,
 };
 use crate::core::{
     Callback, Endpoint, InDoubtPolicy, Item, ItemId, ItemState, MOST_DOUBTFUL_SUBMITS, RequestId,
@@ -113,10 +113,8 @@ impl Board {
     /// doubt.
     pub(super) fn patience_ends(&self) -> Option<Instant> {
         let patience = self.patience?;
-        if !self.wants(Step::Poll) || self.mode == Mode::Draining {
-            return None;
-        }
-        let last_sent = self.doubtful.values().max()?;
+        // Only who still polls has a use for a name.
+        let last_sent = self.doubtful.values().max().filter(|_| self.wants(Step::Poll))?;
         Some(*last_sent + patience).filter(|ends| *ends > self.clock.instant())
     }
 }
