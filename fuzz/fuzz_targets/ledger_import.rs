@@ -68,7 +68,10 @@ impl<'a> Pair<'a> {
             }
             Move::Advance { item, event } => {
                 let item = ItemId(i64::from(*item % 8) + 1);
-                let event = event_of(EventKind::ALL[usize::from(*event) % EventKind::ALL.len()], self.second);
+                let event = event_of(
+                    EventKind::ALL[usize::from(*event) % EventKind::ALL.len()],
+                    self.second,
+                );
                 let now = Timestamp::from_second(self.second).unwrap();
                 let [one, other] = self.ledgers;
                 assert_eq!(

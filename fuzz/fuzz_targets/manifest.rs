@@ -30,12 +30,8 @@ fuzz_target!(|input: (Option<bool>, &[u8])| {
         max_row_bytes: 4 << 10,
         ..ReadOptions::new(FOLDER, 2, "v1.4")
     };
-    let manifest = Manifest::from_reader(
-        "fuzz",
-        json_lines,
-        Box::new(Cursor::new(bytes.to_vec())),
-        limits,
-    );
+    let manifest =
+        Manifest::from_reader("fuzz", json_lines, Box::new(Cursor::new(bytes.to_vec())), limits);
     let Ok(manifest) = manifest else { return };
     let read = read(manifest);
     let mut last = 0;

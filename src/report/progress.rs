@@ -9,7 +9,7 @@ use std::{
 use indicatif::{MultiProgress, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
-use super::Reporter;
+use super::{Reporter, words::rounded};
 use crate::core::{HaltCause, Item, ItemState, RunEvent, without_queries};
 
 /// Shortest time between two plain progress lines.
@@ -66,10 +66,11 @@ impl Counts {
 fn notice(event: &RunEvent) -> Option<String> {
     match event {
         RunEvent::Settled(item) => failure_line(item),
-        RunEvent::GateClosed { endpoint, pause } => Some(format!(
-            "the service asked for a pause: no {} for {:.1} s",
+        RunEvent::GateClosed { endpoint, pause, per_second } => Some(format!(
+            "the service asked for a pause: no {} for {:.1} s, then at most {} a second",
             endpoint.as_str(),
-            pause.as_secs_f64()
+            pause.as_secs_f64(),
+            rounded(*per_second)
         )),
         RunEvent::Outage { failure } => Some(format!(
             "the service does not answer ({}); waiting and asking again, nothing is lost",
@@ -242,6 +243,7 @@ mod tests {
         lines.observe(&RunEvent::GateClosed {
             endpoint: Endpoint::Submit,
             pause: Duration::from_secs(2),
+            per_second: 2.5,
         });
         lines.observe(&RunEvent::Halted(HaltCause::SpendCap {
             committed: Micros(9_300),
