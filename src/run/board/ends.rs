@@ -73,7 +73,7 @@ impl Board {
                 if submit {
                     self.breaker.throttled(failure, now)
                 } else {
-                    self.breaker.poll_answered(now)
+                    self.breaker.poll_throttled(failure, now)
                 }
             }
             Signal::Down { failure, retry_after } if submit => {
