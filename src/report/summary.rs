@@ -141,7 +141,11 @@ impl Summary {
             (Some(self.waiting).filter(|count| *count > 0), "waiting"),
         ] {
             if let Some(count) = count {
-                let note = if name == "sent" { " (no answer yet; may be in doubt)" } else { "" };
+                let note = match name {
+                    "sent" => " (no answer yet; may be in doubt)",
+                    "in doubt" => " (answer lost; perhaps paid for, so not sent again)",
+                    _ => "",
+                };
                 let _ = writeln!(text, "  {name:<9} {count}{note}");
             }
         }
