@@ -32,7 +32,7 @@ enum Move<'a> {
 }
 
 fuzz_target!(|moves: Vec<Move<'_>>| {
-    let runtime: Runtime = Builder::new_current_thread().build().unwrap();
+    let runtime: Runtime = Builder::new_current_thread().enable_time().build().unwrap();
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     runtime.block_on(async {
         let memory = MemoryLedger::new();

@@ -81,6 +81,9 @@ fn verify_unguarded(mut file: &File, max_pixels: u64) -> Result<Picture, Rejecti
     let (format, extension) = format_of(&head)?;
     let header = decoder(reader_at_start(file)?, format, max_pixels)?;
     let (width, height) = header.dimensions();
+    if width == 0 || height == 0 {
+        return Err(Rejection::Undecodable(format!("it has {width}x{height} pixels")));
+    }
     if u64::from(width) * u64::from(height) > max_pixels {
         return Err(Rejection::TooLarge { width, height, limit: max_pixels });
     }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, path::PathBuf};
 
 use super::{
-    columns::Columns,
+    columns::{Columns, restore_cells},
     naming,
     source::{Source, SourceError},
 };
@@ -193,17 +193,6 @@ fn value(cells: &[String], column: Option<usize>) -> Cow<'_, str> {
     match unescape_formula(cell) {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
-    }
-}
-
-/// Takes back what was done to the cells when the file was written, so that they
-/// are those of the first manifest however often failures.csv becomes a manifest.
-fn restore_cells(cells: &mut [String]) {
-    for cell in cells {
-        let original = unescape_formula(cell);
-        if original.len() < cell.len() {
-            *cell = original.into_owned();
-        }
     }
 }
 

@@ -383,6 +383,14 @@ fn our_own_files_are_manifests() {
     assert_eq!(row.cells, ["a/b.jpg"]);
 }
 
+/// Found by fuzzing: names of columns are escaped like cells.
+#[test]
+fn columns_that_look_like_formulas_come_back_from_our_own_files() {
+    let text = "img,'=1+1,code,reason,http_status,request_id,attempts,charged\na.jpg,x,,,,,,\n";
+    assert_eq!(open(text).unwrap().columns(), ["img", "=1+1"]);
+    assert_eq!(open("img,'=1+1\na.jpg,x\n").unwrap().columns(), ["img", "'=1+1"]);
+}
+
 #[test]
 fn cells_that_look_like_formulas_are_kept_but_understood() {
     let rows = rows("img,note,output\n'=a.jpg,'=1+1,'-out\n=a.jpg,,\n");
