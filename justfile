@@ -11,6 +11,7 @@ fmt:
 
 clippy:
     cargo clippy --all-targets --all-features --locked -- -D warnings
+    cargo clippy --package restore-batch-fuzz --locked -- -D warnings
 
 # Documentation, private items included, without a broken link.
 docs:
@@ -50,3 +51,10 @@ readme:
 # Deterministic simulation with N seeds a scenario, and a crash at every boundary.
 sim N="2000":
     SIM_SEEDS={{ N }} cargo test --all-features --release --test sim
+
+# Runs one fuzz target for so many seconds; needs cargo-fuzz. See fuzz/README.md.
+fuzz TARGET SECONDS="600":
+    mkdir -p fuzz/corpus/{{ TARGET }} fuzz/seeds/{{ TARGET }}
+    CARGO_PROFILE_RELEASE_LTO=off cargo fuzz run --sanitizer none {{ TARGET }} \
+        fuzz/corpus/{{ TARGET }} fuzz/seeds/{{ TARGET }} -- \
+        -max_total_time={{ SECONDS }} -timeout=10 -rss_limit_mb=2048 -max_len=16384

@@ -87,6 +87,8 @@ pub enum RunEvent {
         endpoint: Endpoint,
         /// For how long from now.
         pause: Duration,
+        /// How many of them a second may leave after that.
+        per_second: f64,
     },
     /// Submitting stopped because the service does not answer sanely.
     Outage {

@@ -28,16 +28,18 @@ const BYTES_PER_PIXEL: u64 = 12;
 
 /// Facts of a whole picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Picture {
-    pub(super) width: u32,
-    pub(super) height: u32,
+pub struct Picture {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
     /// File name extension for its format, without the dot.
-    pub(super) extension: &'static str,
+    pub extension: &'static str,
 }
 
 /// The file is not a picture to be published.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Rejection {
+pub enum Rejection {
     /// Something else, such as an error page.
     #[error("{0}")]
     NotAPicture(String),
@@ -46,7 +48,14 @@ pub(super) enum Rejection {
     Incomplete(String),
     /// More pixels than allowed.
     #[error("a picture of {width}x{height} pixels is larger than the limit of {limit} pixels")]
-    TooLarge { width: u32, height: u32, limit: u64 },
+    TooLarge {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Most pixels allowed.
+        limit: u64,
+    },
     /// Complete as far as can be told, but no decoder makes sense of it.
     #[error("the picture cannot be decoded: {0}")]
     Undecodable(String),
@@ -60,7 +69,7 @@ pub(super) enum Rejection {
 /// # Errors
 ///
 /// [`Rejection`]. A panic of a decoder is [`Rejection::Undecodable`].
-pub(super) fn verify(file: &File, max_pixels: u64) -> Result<Picture, Rejection> {
+pub fn verify(file: &File, max_pixels: u64) -> Result<Picture, Rejection> {
     catch_unwind(AssertUnwindSafe(|| verify_unguarded(file, max_pixels)))
         .unwrap_or_else(|_| Err(Rejection::Undecodable("the decoder gave up".to_owned())))
 }
@@ -72,6 +81,9 @@ fn verify_unguarded(mut file: &File, max_pixels: u64) -> Result<Picture, Rejecti
     let (format, extension) = format_of(&head)?;
     let header = decoder(reader_at_start(file)?, format, max_pixels)?;
     let (width, height) = header.dimensions();
+    if width == 0 || height == 0 {
+        return Err(Rejection::Undecodable(format!("it has {width}x{height} pixels")));
+    }
     if u64::from(width) * u64::from(height) > max_pixels {
         return Err(Rejection::TooLarge { width, height, limit: max_pixels });
     }

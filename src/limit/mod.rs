@@ -13,4 +13,3 @@ mod rate;
 mod slots;
 
 pub use pacer::{Grant, LaneLimits, Pacer};
-pub use rate::RateChange;

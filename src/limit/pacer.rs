@@ -7,10 +7,13 @@ use tokio::time::Instant;
 use super::{
     gate::Gate,
     quota::{self, Quota},
-    rate::{AdaptiveRate, RateChange},
+    rate::AdaptiveRate,
     slots::Slots,
 };
-use crate::{clock::Clock, core::Endpoint};
+use crate::{
+    clock::Clock,
+    core::{Endpoint, Pace},
+};
 
 /// Pause after a 429 that names none.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(2);
@@ -66,14 +69,14 @@ impl Pacer {
         self.lane(endpoint).slots.take();
     }
 
-    /// Closes the gate after a 429 and slows the lane down. Returns the pause and the
-    /// new rate, if it changed.
-    pub fn throttled(
-        &mut self,
-        endpoint: Endpoint,
-        retry_after: Option<Duration>,
-    ) -> (Duration, Option<RateChange>) {
+    /// Closes the gate after a 429 and slows the lane down. Returns for how long.
+    pub fn throttled(&mut self, endpoint: Endpoint, retry_after: Option<Duration>) -> Duration {
         self.lane(endpoint).throttled(retry_after)
+    }
+
+    /// Returns what the pace of a lane has come to.
+    pub fn pace(&mut self, endpoint: Endpoint) -> Pace {
+        self.lane(endpoint).pace()
     }
 
     /// Closes the gate without slowing down: the service was briefly unavailable.
@@ -113,6 +116,7 @@ struct Lane {
     rate: AdaptiveRate,
     gate: Gate,
     slots: Slots,
+    pauses: u64,
     clock: Clock,
 }
 
@@ -123,6 +127,7 @@ impl Lane {
             rate: AdaptiveRate::new(limits.per_second),
             gate: Gate::default(),
             slots: Slots::new(limits.at_once),
+            pauses: 0,
             clock,
         }
     }
@@ -135,9 +140,7 @@ impl Lane {
         if !self.slots.free() {
             return Grant::Full;
         }
-        if let Some(change) = self.rate.recover(now) {
-            self.quota = Quota::empty(change.per_second, self.clock);
-        }
+        self.recover(now);
         match self.quota.take() {
             Ok(()) => {
                 self.slots.take();
@@ -147,15 +150,31 @@ impl Lane {
         }
     }
 
-    fn throttled(&mut self, retry_after: Option<Duration>) -> (Duration, Option<RateChange>) {
+    fn recover(&mut self, now: Instant) {
+        if self.rate.recover(now) {
+            self.quota = Quota::empty(self.rate.per_second(), self.clock);
+        }
+    }
+
+    fn pace(&mut self) -> Pace {
+        self.recover(self.clock.instant());
+        Pace {
+            allowed: self.rate.configured(),
+            slowest: self.rate.slowest(),
+            now: self.rate.per_second(),
+            pauses: self.pauses,
+        }
+    }
+
+    fn throttled(&mut self, retry_after: Option<Duration>) -> Duration {
         let now = self.clock.instant();
         let pause = retry_after.unwrap_or(DEFAULT_PAUSE);
         self.gate.close_until(now + pause);
-        let change = self.rate.decrease(now);
-        if change.is_some() {
+        self.pauses += 1;
+        if self.rate.decrease(now) {
             self.quota = Quota::empty(self.rate.per_second(), self.clock);
         }
-        (pause, change)
+        pause
     }
 }
 
@@ -184,15 +203,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_closed_gate_takes_neither_slot_nor_quota() {
         let mut pacer = pacer(10.0, 1);
-        let (pause, change) = pacer.throttled(Endpoint::Poll, Some(Duration::from_secs(30)));
+        let pause = pacer.throttled(Endpoint::Poll, Some(Duration::from_secs(30)));
         assert_eq!(pause, Duration::from_secs(30));
-        assert_eq!(change, Some(RateChange { per_second: 5.0 }));
+        let slowed = Pace { allowed: 10.0, slowest: 5.0, now: 5.0, pauses: 1 };
+        assert_eq!(pacer.pace(Endpoint::Poll), slowed);
+        assert_eq!(pacer.pace(Endpoint::Submit), Pace::steady(10.0));
         let opens = Instant::now() + pause;
         assert_eq!(pacer.try_start(Endpoint::Poll), Grant::NotBefore(opens));
         assert_eq!(pacer.in_use(Endpoint::Poll), 0);
         assert_eq!(pacer.try_start(Endpoint::Submit), Grant::Go, "gates are separate");
         tokio::time::advance(pause).await;
         // Half a minute has given the whole rate back, and a new rate starts empty.
+        assert_eq!(pacer.pace(Endpoint::Poll), Pace { now: 10.0, ..slowed });
         assert!(matches!(pacer.try_start(Endpoint::Poll), Grant::NotBefore(_)));
         tokio::time::advance(Duration::from_millis(101)).await;
         assert_eq!(pacer.try_start(Endpoint::Poll), Grant::Go);

@@ -1,7 +1,7 @@
 //! Which column means what.
 
 use super::error::ManifestError;
-use crate::core::{FAILURE_COLUMNS, RESULT_COLUMNS};
+use crate::core::{FAILURE_COLUMNS, RESULT_COLUMNS, unescape_formula};
 
 /// Names of the column of sources, the preferred first.
 pub(super) const SOURCE_NAMES: [&str; 5] = ["img", "image", "url", "path", "source"];
@@ -46,6 +46,9 @@ impl Columns {
         let width = names.len();
         names.truncate(width - count_of_ours(&names));
         let written_by_us = names.len() < width;
+        if written_by_us {
+            restore_cells(&mut names);
+        }
         let columns = Self::of_names(file, line, names)?;
         Ok(Self { width, written_by_us, ..columns })
     }
@@ -96,6 +99,17 @@ fn count_of_ours(names: &[String]) -> usize {
         RESULT_COLUMNS.len()
     } else {
         0
+    }
+}
+
+/// Takes back what was done to the cells when the file was written, so that they
+/// are those of the first manifest however often failures.csv becomes a manifest.
+pub(super) fn restore_cells(cells: &mut [String]) {
+    for cell in cells {
+        let original = unescape_formula(cell);
+        if original.len() < cell.len() {
+            *cell = original.into_owned();
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::{borrow::Cow, path::PathBuf};
 
 use super::{
-    columns::Columns,
+    columns::{Columns, restore_cells},
     naming,
     source::{Source, SourceError},
 };
-use crate::core::{Failure, FailureClass, FailureCode, ItemKey, unescape_formula};
+use crate::core::{Failure, FailureClass, FailureCode, ItemKey, ItemState, unescape_formula};
 
 /// One row of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,10 +95,15 @@ impl RowReader {
         }
     }
 
-    /// A failures.csv that is used as a manifest begins a job with books of its own,
-    /// in which a request that is paid for, or may be, would be sent and paid for again.
+    /// A results.csv or failures.csv that is used as a manifest begins a job with books of
+    /// its own, in which what is paid for, or may be, would be sent and paid for again.
     fn paid_for_elsewhere(&self, cells: &[String]) -> Option<Complaint> {
         let code = cells.get(self.columns.names.len()).filter(|_| self.columns.written_by_us)?;
+        if [ItemState::Done, ItemState::Skipped].iter().any(|state| state.as_str() == code) {
+            let message = "is done in the job it comes from; \
+                           to pay for it again, delete the columns from `status` on";
+            return Some(Complaint { column: None, message: message.to_owned() });
+        }
         let message = match FailureCode::parse(code)? {
             FailureCode::InDoubt => {
                 "is in doubt in the job it comes from, and may be paid for; \
@@ -188,17 +193,6 @@ fn value(cells: &[String], column: Option<usize>) -> Cow<'_, str> {
     match unescape_formula(cell) {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
-    }
-}
-
-/// Takes back what was done to the cells when the file was written, so that they
-/// are those of the first manifest however often failures.csv becomes a manifest.
-fn restore_cells(cells: &mut [String]) {
-    for cell in cells {
-        let original = unescape_formula(cell);
-        if original.len() < cell.len() {
-            *cell = original.into_owned();
-        }
     }
 }
 

@@ -377,10 +377,18 @@ fn our_own_files_are_manifests() {
 
     let results = "img,status,output,media_url,request_id,attempts,submitted_at,completed_at,\
         seconds,width,height,bytes,blake3,cost_usd\n\
-        a/b.jpg,done,images/zzz.png,,,1,,,,,,,,0.0031\n";
+        a/b.jpg,,images/zzz.png,,,1,,,,,,,,0.0031\n";
     let row = open(results).unwrap().next().unwrap().unwrap();
     assert_eq!(item(&row).stem, "a/b");
     assert_eq!(row.cells, ["a/b.jpg"]);
+}
+
+/// Found by fuzzing: names of columns are escaped like cells.
+#[test]
+fn columns_that_look_like_formulas_come_back_from_our_own_files() {
+    let text = "img,'=1+1,code,reason,http_status,request_id,attempts,charged\na.jpg,x,,,,,,\n";
+    assert_eq!(open(text).unwrap().columns(), ["img", "=1+1"]);
+    assert_eq!(open("img,'=1+1\na.jpg,x\n").unwrap().columns(), ["img", "'=1+1"]);
 }
 
 #[test]
@@ -562,4 +570,14 @@ fn what_is_paid_in_failures_csv_is_not_sent_by_another_job() {
             assert_eq!(rows[0].item.is_ok(), sent, "{code}");
         }
     }
+}
+
+#[test]
+fn what_is_done_in_results_csv_is_not_paid_for_again() {
+    let ours = crate::core::RESULT_COLUMNS.join(",");
+    let rest = ",".repeat(crate::core::RESULT_COLUMNS.len() - 1);
+    let rows = rows(format!("img,{ours}\na.jpg,done{rest}\nb.jpg,{rest}\n"));
+    let failure = rows[0].item.as_ref().unwrap_err();
+    assert!(failure.message.contains("delete the columns"), "{failure}");
+    assert!(rows[1].item.is_ok());
 }

@@ -11,6 +11,7 @@ mod reporter;
 mod results_csv;
 mod summary;
 mod table;
+mod words;
 
 pub use progress::{ProgressBar, ProgressLines};
 pub use reporter::{Reporter, Reporters};

@@ -9,7 +9,7 @@ use std::{
 use indicatif::{MultiProgress, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
-use super::Reporter;
+use super::{Reporter, words::rounded};
 use crate::core::{HaltCause, Item, ItemState, RunEvent, without_queries};
 
 /// Shortest time between two plain progress lines.
@@ -72,10 +72,11 @@ fn notice(event: &RunEvent) -> Option<String> {
         RunEvent::Named { request_id, .. } => Some(format!(
             "no longer in doubt: the service has called back about request `{request_id}`"
         )),
-        RunEvent::GateClosed { endpoint, pause } => Some(format!(
-            "the service asked for a pause: no {} for {:.1} s",
+        RunEvent::GateClosed { endpoint, pause, per_second } => Some(format!(
+            "the service asked for a pause: no {} for {:.1} s, then at most {} a second",
             endpoint.as_str(),
-            pause.as_secs_f64()
+            pause.as_secs_f64(),
+            rounded(*per_second)
         )),
         RunEvent::Outage { failure } => Some(format!(
             "the service does not answer ({}); waiting and asking again, nothing is lost",
@@ -248,6 +249,7 @@ mod tests {
         lines.observe(&RunEvent::GateClosed {
             endpoint: Endpoint::Submit,
             pause: Duration::from_secs(2),
+            per_second: 2.5,
         });
         lines.observe(&RunEvent::Halted(HaltCause::SpendCap {
             committed: Micros(9_300),

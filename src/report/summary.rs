@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde::{Serialize, Serializer};
 
-use crate::core::Micros;
+use super::words::{counted, rounded};
+use crate::core::{Micros, Pace};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,6 +66,9 @@ pub struct Summary {
     pub saved: Micros,
     /// Times the service asked for a pause in this run.
     pub throttled: u64,
+    /// How fast this run could submit; `None` without a run.
+    #[serde(rename = "submits_per_second")]
+    pub pace: Option<Pace>,
     /// Seconds this run took.
     pub seconds: f64,
     /// Folder with the artifacts.
@@ -94,6 +98,7 @@ impl Summary {
         }
         self.write_counts(&mut text);
         self.write_money(&mut text);
+        self.write_pace(&mut text);
         let mut line = |name: &str, value: &str| {
             let _ = writeln!(text, "  {name:<9} {value}");
         };
@@ -136,7 +141,11 @@ impl Summary {
             (Some(self.waiting).filter(|count| *count > 0), "waiting"),
         ] {
             if let Some(count) = count {
-                let note = if name == "sent" { " (no answer yet; may be in doubt)" } else { "" };
+                let note = match name {
+                    "sent" => " (no answer yet; may be in doubt)",
+                    "in doubt" => " (answer lost; perhaps paid for, so not sent again)",
+                    _ => "",
+                };
                 let _ = writeln!(text, "  {name:<9} {count}{note}");
             }
         }
@@ -155,11 +164,24 @@ impl Summary {
         }
         text.push('\n');
     }
-}
 
-/// Writes `1 photo`, `2 photos`.
-fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+    /// Tells of pauses, because they are why a run took longer than its settings say.
+    fn write_pace(&self, text: &mut String) {
+        if self.throttled == 0 {
+            return;
+        }
+        let _ = write!(text, "  {:<9} {} asked for", "pace", counted(self.throttled, "pause"));
+        if let Some(pace) = self.pace.filter(|pace| pace.slowest < pace.allowed) {
+            let [slowest, allowed, now] = [pace.slowest, pace.allowed, pace.now].map(rounded);
+            let _ = write!(text, "; submits slowed from {allowed} to {slowest} a second");
+            let _ = if now == allowed {
+                write!(text, ", and back at {allowed}")
+            } else {
+                write!(text, ", now at {now}")
+            };
+        }
+        text.push('\n');
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +205,7 @@ mod tests {
             reserved: Micros::ZERO,
             saved: Micros::ZERO,
             throttled: 0,
+            pace: Some(Pace::steady(5.0)),
             seconds: 1.5,
             images: "photos.restored/images".into(),
             results: "photos.restored/results.csv".into(),
@@ -220,6 +243,8 @@ mod tests {
             possibly_charged: Micros(3_100),
             reserved: Micros(3_100),
             saved: Micros(6_200),
+            throttled: 3,
+            pace: Some(Pace { slowest: 1.25, now: 2.75, pauses: 2, ..Pace::steady(5.0) }),
             next: vec!["restore-batch photos.csv    continues where this run stopped".into()],
             ..summary()
         };

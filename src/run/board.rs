@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, elapsed},
-    core::{Budget, Endpoint, HaltCause, Item, ItemId, ItemState, Micros, RunEvent},
+    core::{Budget, Endpoint, HaltCause, Item, ItemId, ItemState, Micros, Pace, RunEvent},
     limit::Pacer,
 };
 
@@ -303,6 +303,11 @@ impl Board {
     fn forget_unpolled(&mut self) {
         self.lanes.poll.clear();
         self.parked.retain(|_, waiting| waiting.item.state == ItemState::Ready);
+    }
+
+    /// Returns what the pace of an endpoint has come to.
+    pub(super) fn pace(&mut self, endpoint: Endpoint) -> Pace {
+        self.pacer.pace(endpoint)
     }
 
     /// Returns how many steps are running.

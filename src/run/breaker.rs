@@ -68,6 +68,8 @@ pub(super) struct Breaker {
     polls: Option<Outage>,
     /// The service asks for pauses and accepts nothing in between.
     throttles: Option<Outage>,
+    /// The same for polls.
+    poll_throttles: Option<Outage>,
     /// Pictures that could not be fetched since the last that could; at most [`UNFETCHED`].
     unfetched: BTreeSet<ItemId>,
     fetches: Option<Outage>,
@@ -100,6 +102,7 @@ impl Breaker {
             submits: None,
             polls: None,
             throttles: None,
+            poll_throttles: None,
             unfetched: BTreeSet::new(),
             fetches: None,
         }
@@ -195,6 +198,20 @@ impl Breaker {
 
     /// A poll was answered. Returns how long an outage lasted that people know of.
     pub(super) fn poll_answered(&mut self, now: Instant) -> Option<Duration> {
+        self.poll_throttles = None;
+        self.poll_heard(now)
+    }
+
+    /// A poll was answered with a request for a pause: sane, and yet without end it would
+    /// keep what is paid for from ever coming home. Returns as [`Breaker::poll_answered`].
+    pub(super) fn poll_throttled(&mut self, failure: Failure, now: Instant) -> Option<Duration> {
+        let throttles =
+            self.poll_throttles.get_or_insert_with(|| Outage::new(failure.clone(), now));
+        throttles.last = failure;
+        self.poll_heard(now)
+    }
+
+    fn poll_heard(&mut self, now: Instant) -> Option<Duration> {
         let outage = self.polls.take().filter(|outage| outage.told)?;
         Some(now.duration_since(outage.since))
     }
@@ -210,9 +227,9 @@ impl Breaker {
         tell
     }
 
-    /// Returns true while polls are not answered.
+    /// Returns true while polls are not answered, or only with requests for a pause.
     pub(super) fn polls_fail(&self) -> bool {
-        self.polls.is_some()
+        self.polls.is_some() || self.poll_throttles.is_some()
     }
 
     /// A picture was fetched. Returns how long an outage of downloads lasted.
@@ -262,7 +279,9 @@ impl Breaker {
     }
 
     fn outages(&self) -> impl Iterator<Item = &Outage> {
-        [&self.submits, &self.polls, &self.throttles, &self.fetches].into_iter().flatten()
+        let all =
+            [&self.submits, &self.polls, &self.throttles, &self.poll_throttles, &self.fetches];
+        all.into_iter().flatten()
     }
 
     fn open(&mut self, failure: Failure, pause: Option<Duration>, now: Instant) {

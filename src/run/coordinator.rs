@@ -21,7 +21,7 @@ use super::{
 use crate::{
     api::RestoreApi,
     clock::Clock,
-    core::{Budget, Callback, Fence, HaltCause, Item, ItemId, RunEvent},
+    core::{Budget, Callback, Endpoint, Fence, HaltCause, Item, ItemId, Pace, RunEvent},
     fetch::Fetcher,
     ledger::{Ledger, LedgerError},
     report::Reporter,
@@ -59,8 +59,10 @@ pub struct Outcome {
     pub manifest: Option<IntakeError>,
     /// Steps that panicked: bugs.
     pub panics: u64,
-    /// Pauses the service asked for.
-    pub throttled: u64,
+    /// How fast submits could go, and pauses asked for.
+    pub submit: Pace,
+    /// The same for polls.
+    pub poll: Pace,
 }
 
 /// A run could not go on. Nothing that was acknowledged is lost.
@@ -341,7 +343,6 @@ impl Coordinator {
 
     fn report(&mut self) {
         for event in self.board.told.drain(..) {
-            self.outcome.throttled += u64::from(matches!(event, RunEvent::GateClosed { .. }));
             self.reporter.observe(&event);
         }
         if !matches!(self.board.mode, Mode::Running) {
@@ -349,12 +350,13 @@ impl Coordinator {
         }
     }
 
-    fn outcome(self) -> Outcome {
+    fn outcome(mut self) -> Outcome {
+        let (submit, poll) = (self.board.pace(Endpoint::Submit), self.board.pace(Endpoint::Poll));
         let halted = match self.board.mode {
             Mode::Halted { cause, .. } => Some(*cause),
             _ => None,
         };
-        Outcome { halted, ..self.outcome }
+        Outcome { halted, submit, poll, ..self.outcome }
     }
 }
 

@@ -156,7 +156,9 @@ fn read_batches(
     }
 }
 
-fn new_row(row: Row) -> NewRow {
+/// Returns a manifest row as the ledger keeps it.
+#[must_use]
+pub fn new_row(row: Row) -> NewRow {
     let line = i64::try_from(row.line).unwrap_or(i64::MAX);
     let item = match row.item {
         Ok(item) => NewItem {

@@ -46,7 +46,7 @@ mod worker;
 
 pub use coordinator::{Outcome, Parts, RunError, run};
 pub use intake::{
-    Intake, IntakeError, IntakeNotice, IntakePlan, edition_content, header_of,
+    Intake, IntakeError, IntakeNotice, IntakePlan, edition_content, header_of, new_row,
     start as start_intake,
 };
 pub use recorder::{Recorder, RecorderError, RecorderHandle, RecorderReporter};

@@ -159,3 +159,12 @@ proptest! {
         let _ = check(&bytes);
     }
 }
+
+/// Found by fuzzing: the decoder is content with a GIF of no lines.
+#[test]
+fn a_picture_without_pixels_is_none() {
+    let empty = b"GIF87a\x06\0\0\0\x81\0\0\xc8\x1eM\x01\x02\x03\0\0\0\0\0\0,\0\0\0\0\0\0\0\0N\x06\
+        \0\0\0\0\x04\0\0\x28\x0c\0\x01\0\0\x01\0\0\x08\x0c\0\x01\x02\x01\0;";
+    let found = check(empty);
+    assert!(matches!(&found, Err(Rejection::Undecodable(why)) if why.contains("6x0")), "{found:?}");
+}

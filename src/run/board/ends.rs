@@ -84,12 +84,13 @@ impl Board {
             Signal::Sane => self.breaker.poll_answered(now),
             Signal::Throttled { failure, retry_after } => {
                 let endpoint = if submit { Endpoint::Submit } else { Endpoint::Poll };
-                let (pause, _) = self.pacer.throttled(endpoint, retry_after);
-                self.told.push(RunEvent::GateClosed { endpoint, pause });
+                let pause = self.pacer.throttled(endpoint, retry_after);
+                let per_second = self.pacer.pace(endpoint).now;
+                self.told.push(RunEvent::GateClosed { endpoint, pause, per_second });
                 if submit {
                     self.breaker.throttled(failure, now)
                 } else {
-                    self.breaker.poll_answered(now)
+                    self.breaker.poll_throttled(failure, now)
                 }
             }
             Signal::Down { failure, retry_after } if submit => {

@@ -604,6 +604,24 @@ async fn pauses_without_end_halt_the_job_and_one_acceptance_begins_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn polls_that_are_put_off_without_end_halt_the_job() {
+    let mut table = Table::with_rules(in_flight(1), vec![]);
+    table.adopt(submitted(8, now()));
+    let began = Instant::now();
+    while table.board.mode == Mode::Running {
+        if table.go_soon().await.contains(&"poll 8".to_owned()) {
+            table.end(8, Vec::new(), throttled(60));
+        }
+        assert!(began.elapsed() < rules().outage_limit * 2, "it never halts");
+        table.pass(secs(20)).await;
+    }
+    assert!(began.elapsed() >= rules().outage_limit);
+    let HaltCause::Outage { failure, .. } = table.cause() else { panic!("{:?}", table.cause()) };
+    assert_eq!(failure.code, FailureCode::Throttled);
+    assert!(matches!(table.board.mode, Mode::Halted { polling: false, .. }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn doubts_about_the_last_submits_do_not_end_polls_that_are_answered() {
     let mut table = Table::with((1..=3).map(staged).collect());
     table.adopt(submitted(8, now()));
