@@ -64,7 +64,7 @@ fn failures_are_a_manifest(original: &Read) {
     if good.is_empty() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let mut sheet = Sheet::new(
         SheetKind::Failures,
         folder.path(),

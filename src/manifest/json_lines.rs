@@ -7,7 +7,8 @@ use super::{
     columns::Columns,
     error::ManifestError,
     row::{Complaint, RawRow},
-    splitter::{Limits, PREVIEW},
+    splitter::{Limits, MOST_CELLS, PREVIEW},
+    table::is_binary,
 };
 
 /// A JSON Lines file whose columns are known.
@@ -43,7 +44,8 @@ impl JsonLines {
         if !lines.read_line()? {
             return Err(ManifestError::Empty { file: lines.file });
         }
-        let object = lines.parse_line().map_err(|reason| ManifestError::NotJsonLines {
+        let object = lines.parse_line().and_then(refuse_odd_keys);
+        let object = object.map_err(|reason| ManifestError::NotJsonLines {
             file: file.to_owned(),
             line: lines.line,
             reason,
@@ -232,6 +234,23 @@ fn without_spaces(json: &str) -> String {
         quoted || !character.is_ascii_whitespace()
     };
     json.chars().filter(is_content).collect()
+}
+
+/// The keys become the header of results.csv and failures.csv, which [`Table`] must be able
+/// to read again.
+///
+/// [`Table`]: super::table::Table
+fn refuse_odd_keys(object: Vec<(String, String)>) -> Result<Vec<(String, String)>, String> {
+    if object.len() > MOST_CELLS {
+        return Err(format!("more than {MOST_CELLS} keys"));
+    }
+    match object.iter().find(|(key, _)| key.bytes().any(is_binary)) {
+        Some((key, _)) => {
+            let key: String = key.chars().take(40).collect();
+            Err(format!("the key `{}` holds a control character", key.escape_debug()))
+        }
+        None => Ok(object),
+    }
 }
 
 #[cfg(test)]

@@ -191,6 +191,6 @@ fn is_header(cell: &[u8]) -> bool {
     str::from_utf8(cell).is_ok_and(columns::is_source_name)
 }
 
-fn is_binary(byte: u8) -> bool {
+pub(super) fn is_binary(byte: u8) -> bool {
     byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r')
 }

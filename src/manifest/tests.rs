@@ -391,6 +391,13 @@ fn columns_that_look_like_formulas_come_back_from_our_own_files() {
     assert_eq!(open("img,'=1+1\na.jpg,x\n").unwrap().columns(), ["img", "'=1+1"]);
 }
 
+/// Found by fuzzing: failures.csv would have a header that is refused.
+#[test]
+fn keys_that_no_table_could_have_are_refused() {
+    let error = open("{\"img\":\"a.jpg\",\"x\\u0007\":1}\n").unwrap_err();
+    assert!(error.to_string().contains("holds a control character"), "{error}");
+}
+
 #[test]
 fn cells_that_look_like_formulas_are_kept_but_understood() {
     let rows = rows("img,note,output\n'=a.jpg,'=1+1,'-out\n=a.jpg,,\n");
