@@ -21,6 +21,7 @@
 
 mod accounts;
 mod connection;
+mod fault_spec;
 mod faults;
 mod file_reply;
 mod local_files;
@@ -39,7 +40,8 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use fault_spec::FaultSpecError;
 pub use local_files::LocalFiles;
 pub use server::{Gateway, GatewayError, GatewayHandle};
 pub use settings::{GatewayFaults, GatewaySettings, Retention};
-pub use stats::GatewayStats;
+pub use stats::{BookedRequest, GatewayStats};
