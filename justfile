@@ -50,3 +50,7 @@ readme:
 # Deterministic simulation with N seeds a scenario, and a crash at every boundary.
 sim N="2000":
     SIM_SEEDS={{ N }} cargo test --all-features --release --test sim
+
+# The real binary, killed N times against the gateway in a process of its own.
+crash N="100":
+    CRASH_ROUNDS={{ N }} cargo test --all-features --release --test crash

@@ -13,13 +13,11 @@ use serde_json::{Value, json};
 
 use super::{
     faults::Fault,
-    stats::{BookedRequest, GatewayStats},
-};
-use super::{
     local_files::{LOCAL_FILES_PATH, local_file},
     media::{MEDIA_TYPE, media, media_path},
     refusal::Refusal,
     shared::Shared,
+    stats::{BookedRequest, GatewayStats},
     submit::{MAX_BODY, submit},
 };
 use crate::api::wire::{Output, STATUS_PATH, SUBMIT_PATH, Status, StatusReply};

@@ -135,6 +135,19 @@ impl Running<'_> {
         ended
     }
 
+    /// Returns whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Ends it by a signal, unless it has ended by itself.
+    pub(crate) fn end(mut self, signal: &str) -> Ended {
+        if !self.has_ended() {
+            self.signal(signal);
+        }
+        self.wait()
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Ended {
         self.stdin = None;
