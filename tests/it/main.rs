@@ -3,7 +3,9 @@
 
 mod support;
 
+mod damaged_ledger;
 mod deploy;
+mod disk;
 mod edits;
 mod exit_codes;
 mod help;
@@ -12,4 +14,5 @@ mod readme;
 mod resume;
 mod run_batch;
 mod secrets;
+mod signals;
 mod source_text;
