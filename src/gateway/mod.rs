@@ -13,7 +13,13 @@
 //! picture, is not.
 //!
 //! Requests live in memory and results in a temporary folder: both are gone when the
-//! gateway ends, and both are bounded while it runs. Not responsible for: restoring
+//! gateway ends, and both are bounded while it runs.
+//!
+//! A test can make it misbehave ([`GatewayFaults`]), seeded by the number of the submit,
+//! and read its books: in the same process by the [`GatewayHandle`], from another one at
+//! `/faults/stats` and `/faults/books`, which exist only with that switch.
+//!
+//! Not responsible for: restoring
 //! (`engine`), webhooks, or anything about jobs and manifests. Called by `cli`, for
 //! `restore-batch gateway` and for `--local`, and by whole-program tests.
 //!

@@ -29,7 +29,7 @@ const VERSION: i64 = 1;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Largest file whose structure is checked whenever it is opened: about half a million
-/// photos, and a few tenths of a second. Damage in a larger one shows when it is read.
+/// photos, checked in half a second. Damage in a larger one shows when it is read.
 const CHECKED: u64 = 256 << 20;
 
 /// What a file says it is.

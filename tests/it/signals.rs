@@ -216,6 +216,8 @@ fn during_the_final_rewrite() {
         command().run().code(0);
         assert_eq!(audit(&world, "photos.restored").every_row_ended_once(ROWS), (ROWS, 0));
         assert_eq!(service.accepted(), 1);
+        let names = fs::read_dir(world.path("photos.restored")).unwrap();
+        assert_eq!(names.count(), 4, "a new version that was given up is still there");
     }
 }
 
