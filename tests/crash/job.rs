@@ -38,14 +38,15 @@ pub(crate) struct Job {
 impl Job {
     pub(crate) fn new(seed: u64, number: i64) -> Self {
         let mut dice = Dice::new(seed, number);
-        let resubmit = dice.chance(0.34);
+        // In turn, so that a few jobs are one of each kind.
+        let (resubmit, in_doubt_too) = (number % 3 == 2, number % 3 == 1);
         Self {
             policy: if resubmit { InDoubtPolicy::Resubmit } else { InDoubtPolicy::Hold },
             in_flight: 4 + dice.below(21),
             // Slow replies take a second: heard by some jobs, and in doubt in others.
             request_timeout: Duration::from_millis(if dice.chance(0.5) { 700 } else { 20_000 }),
             faults: faults(seed ^ number.unsigned_abs(), &mut dice),
-            retry: dice.chance(0.5).then(|| dice.chance(0.5)),
+            retry: (in_doubt_too || dice.chance(0.5)).then_some(in_doubt_too),
             dice,
         }
     }
