@@ -52,6 +52,10 @@ readme:
 sim N="2000":
     SIM_SEEDS={{ N }} cargo test --all-features --release --test sim
 
+# The real binary, killed N times against the gateway in a process of its own.
+crash N="100":
+    CRASH_ROUNDS={{ N }} cargo test --all-features --release --test crash
+
 # Runs one fuzz target for so many seconds; needs cargo-fuzz. See fuzz/README.md.
 fuzz TARGET SECONDS="600":
     mkdir -p fuzz/corpus/{{ TARGET }} fuzz/seeds/{{ TARGET }}

@@ -7,12 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use url::Url;
 
 use super::flags::SettingFlags;
-use crate::core::Micros;
+use crate::{core::Micros, gateway::GatewayFaults};
 
 /// Restores photo archives through a GFPGAN API: every photo once, never paid for twice,
 /// never lost.
@@ -79,7 +79,7 @@ pub(super) enum Command {
     /// Check settings, key, service and output folder. Spends nothing.
     Check(CheckArgs),
     /// Serve the same API on this machine, with the local engine.
-    Gateway(GatewayArgs),
+    Gateway(Box<GatewayArgs>),
     /// Print the completion script of a shell.
     Completions {
         /// The shell.
@@ -183,6 +183,26 @@ pub(super) struct GatewayArgs {
     /// What is logged.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub(super) log: String,
+    /// Misbehave: a list such as `seed=7,reply-lost=0.05,latency=10ms..2s`; a wrong name
+    /// lists all. What was done is told to everyone at /faults/stats and /faults/books.
+    #[arg(long, value_name = "SPEC", help_heading = "For tests only")]
+    pub(super) inject_faults: Option<GatewayFaults>,
+    /// What restores; `instant` only repeats pixels.
+    #[arg(
+        long,
+        value_enum,
+        default_value = "local",
+        requires = "inject_faults",
+        help_heading = "For tests only"
+    )]
+    pub(super) engine: EngineName,
+}
+
+/// The engines that a gateway can be started with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum EngineName {
+    Local,
+    Instant,
 }
 
 #[cfg(test)]
@@ -204,6 +224,23 @@ mod tests {
         assert_eq!(retry("restore-batch retry --in-doubt a.csv"), (true, vec![]));
         assert_eq!(retry("restore-batch retry a.csv --in-doubt-policy resubmit"), (false, policy));
         assert!(Cli::try_parse_from(["restore-batch", "run", "a.csv", "--in-doubt=hold"]).is_ok());
+    }
+
+    #[test]
+    fn a_gateway_restores_unless_it_is_told_to_misbehave() {
+        let gateway = |words: &str| {
+            let line = format!("restore-batch gateway {words}");
+            Cli::try_parse_from(line.split_whitespace()).map(|cli| match cli.command {
+                Command::Gateway(args) => (args.engine, args.inject_faults),
+                other => panic!("{other:?}"),
+            })
+        };
+        assert_eq!(gateway("").unwrap(), (EngineName::Local, None));
+        let faults = GatewayFaults { seed: 7, ..GatewayFaults::default() };
+        let both = gateway("--engine instant --inject-faults seed=7").unwrap();
+        assert_eq!(both, (EngineName::Instant, Some(faults)));
+        assert!(gateway("--engine instant").is_err());
+        assert!(gateway("--inject-faults reply-lst=1").is_err());
     }
 
     #[test]

@@ -6,10 +6,15 @@ use indicatif::MultiProgress;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use super::{args::GatewayArgs, error::AppError, exit::ExitCode, render};
+use super::{
+    args::{EngineName, GatewayArgs},
+    error::AppError,
+    exit::ExitCode,
+    render,
+};
 use crate::{
     config::{KeyError, LogFormat},
-    engine::LocalEngine,
+    engine::{Engine, InstantEngine, LocalEngine},
     gateway::{Gateway, GatewaySettings},
     run::{StopLevel, Stops},
     telemetry,
@@ -30,10 +35,16 @@ pub(super) async fn gateway(args: GatewayArgs, bars: MultiProgress) -> Result<Ex
         price: args.price,
         balance: args.balance,
         allow_private: args.allow_private,
+        record_submits: args.inject_faults.is_some(),
+        faults: args.inject_faults.unwrap_or_default(),
         ..GatewaySettings::default()
     };
     settings.workers = args.workers.unwrap_or(settings.workers).max(NonZeroUsize::MIN);
-    let gateway = Gateway::bind(settings, Arc::new(LocalEngine::new(MAX_OUTPUT_PIXELS))).await?;
+    let engine: Arc<dyn Engine> = match args.engine {
+        EngineName::Local => Arc::new(LocalEngine::new(MAX_OUTPUT_PIXELS)),
+        EngineName::Instant => Arc::new(InstantEngine),
+    };
+    let gateway = Gateway::bind(settings, engine).await?;
     render::note(&format!("serving the API at {}", gateway.base_url()));
     let stop = CancellationToken::new();
     let mut stops = Stops::from_signals().map_err(AppError::deaf)?;

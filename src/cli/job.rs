@@ -11,7 +11,7 @@ use super::error::AppError;
 use crate::{
     clock::Clock,
     config::Settings,
-    ledger::{JobLock, LockError, SqliteLedger, network_file_system},
+    ledger::{JobLock, LedgerError, LockError, SqliteLedger, network_file_system},
     manifest::Input,
 };
 
@@ -23,6 +23,9 @@ const OWNER: &str = "job";
 
 /// File in a job folder, below [`STATE`], that says whose it is.
 const NOTE: &str = "manifest";
+
+/// Smallest page of a database in bytes: what is shorter counts as never written.
+const SMALLEST_LEDGER: u64 = 512;
 
 /// What a job folder remembers of its job. The folder may be moved, also together with
 /// its manifest, so nothing in it is an absolute path unless it lies elsewhere.
@@ -177,15 +180,36 @@ impl Job {
 
     /// Opens the ledger for writing; the caller holds the lock.
     pub(super) async fn open_ledger(&self) -> Result<SqliteLedger, AppError> {
+        self.has_not_lost_its_ledger()?;
         Ok(SqliteLedger::open(&self.ledger_path()).await?)
     }
 
     /// Opens the ledger for looking; works while a run writes.
     pub(super) async fn look_at_ledger(&self) -> Result<SqliteLedger, AppError> {
+        self.has_not_lost_its_ledger()?;
         if !self.has_ledger() {
             return Err(AppError::NoJob { path: self.dir.clone() });
         }
         Ok(SqliteLedger::open_read_only(&self.ledger_path()).await?)
+    }
+
+    /// Refuses a job that was begun and whose ledger is gone or empty: with a new one,
+    /// everything would be paid for again. results.csv is first written after the ledger.
+    fn has_not_lost_its_ledger(&self) -> Result<(), AppError> {
+        let ledger = self.ledger_path();
+        let there =
+            fs::metadata(&ledger).is_ok_and(|it| it.len() >= SMALLEST_LEDGER || it.is_dir());
+        let results = self.dir.join("results.csv");
+        if there || !results.exists() {
+            return Ok(());
+        }
+        Err(LedgerError::Corrupt(format!(
+            "`{}` is missing, empty or cut off, and `{}` says that the job was begun; delete that file to \
+             begin anew and pay for everything again",
+            ledger.display(),
+            results.display()
+        ))
+        .into())
     }
 
     pub(super) fn has_ledger(&self) -> bool {

@@ -6,12 +6,21 @@ use super::settings::GatewayFaults;
 use crate::core::jitter;
 
 /// The faults; the number sets their draws apart from each other.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     Throttled = 1,
     ServerError = 2,
     ReplyLost = 3,
     ServiceError = 4,
+    Unavailable = 6,
+    Reset = 7,
+    Malformed = 8,
+    SlowReply = 9,
+    Failed = 10,
+    EarlyUnknown = 11,
+    LateMedia = 12,
+    MediaCut = 13,
+    MediaExpired = 14,
 }
 
 /// Number of the draw for latency, which is no fault of its own.
@@ -25,6 +34,15 @@ impl GatewayFaults {
             Fault::ServerError => self.server_error,
             Fault::ReplyLost => self.reply_lost,
             Fault::ServiceError => self.service_error,
+            Fault::Unavailable => self.unavailable,
+            Fault::Reset => self.reset,
+            Fault::Malformed => self.malformed,
+            Fault::SlowReply => self.slow_reply,
+            Fault::Failed => self.failed,
+            Fault::EarlyUnknown => self.early_unknown,
+            Fault::LateMedia => self.late_media,
+            Fault::MediaCut => self.media_cut,
+            Fault::MediaExpired => self.media_expired,
         };
         jitter(self.seed, submit, fault as u32) < probability
     }

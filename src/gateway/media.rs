@@ -4,12 +4,15 @@
 use std::sync::Arc;
 
 use axum::{
+    body::Body,
     extract::{Path, State},
-    response::Response,
+    response::{IntoResponse, Response},
 };
-use http::HeaderMap;
+use futures::StreamExt as _;
+use http::{HeaderMap, header::CONTENT_LENGTH};
 
 use super::{
+    faults::Fault,
     file_reply::{Presentation, file_reply},
     refusal::Refusal,
     shared::Shared,
@@ -29,8 +32,15 @@ pub(super) async fn media(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    shared.visits.download();
     let result = shared.requests.result(&id);
     let result = result.ok_or_else(|| Refusal::not_found("There is no result of this name."))?;
+    if shared.strikes(Fault::MediaExpired, &id) {
+        return Err(Refusal::expired());
+    }
+    if shared.strikes(Fault::MediaCut, &id) {
+        return Ok(cut(result.bytes));
+    }
     let presentation = Presentation {
         content_type: MEDIA_TYPE,
         // The content of an address never changes; whether it is still there does.
@@ -38,4 +48,19 @@ pub(super) async fn media(
         etag: Some(format!("\"{}\"", result.blake3.to_hex())),
     };
     file_reply(&result.path, &presentation, &headers).await
+}
+
+/// Announces as many bytes as the result has, sends half of them, none of them right,
+/// and closes the connection.
+fn cut(bytes: u64) -> Response {
+    let half = vec![0; usize::try_from(bytes / 2).unwrap_or_default()];
+    let broken = std::io::Error::other("cut, by request");
+    // In two steps: an error that is known at once would end the answer before its head.
+    let end = futures::stream::once(async {
+        tokio::task::yield_now().await;
+        Err(broken)
+    });
+    let body = futures::stream::iter([Ok(half)]).chain(end);
+    let length = [(CONTENT_LENGTH, bytes.to_string())];
+    (length, Body::from_stream(body)).into_response()
 }

@@ -13,7 +13,13 @@
 //! picture, is not.
 //!
 //! Requests live in memory and results in a temporary folder: both are gone when the
-//! gateway ends, and both are bounded while it runs. Not responsible for: restoring
+//! gateway ends, and both are bounded while it runs.
+//!
+//! A test can make it misbehave ([`GatewayFaults`]), seeded by the number of the submit,
+//! and read its books: in the same process by the [`GatewayHandle`], from another one at
+//! `/faults/stats` and `/faults/books`, which exist only with that switch.
+//!
+//! Not responsible for: restoring
 //! (`engine`), webhooks, or anything about jobs and manifests. Called by `cli`, for
 //! `restore-batch gateway` and for `--local`, and by whole-program tests.
 //!
@@ -21,6 +27,7 @@
 
 mod accounts;
 mod connection;
+mod fault_spec;
 mod faults;
 mod file_reply;
 mod local_files;
@@ -39,7 +46,8 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use fault_spec::FaultSpecError;
 pub use local_files::LocalFiles;
 pub use server::{Gateway, GatewayError, GatewayHandle};
 pub use settings::{GatewayFaults, GatewaySettings, Retention};
-pub use stats::GatewayStats;
+pub use stats::{BookedRequest, GatewayStats};

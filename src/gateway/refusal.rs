@@ -71,6 +71,18 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", message)
     }
 
+    /// A passing outage, for tests.
+    pub(super) fn unavailable() -> Self {
+        let message = "The service is unavailable, by request.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", message)
+    }
+
+    /// A link that no longer works, for tests.
+    pub(super) fn expired() -> Self {
+        let message = "The link has expired, by request.";
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
+    }
+
     pub(super) fn shutting_down() -> Self {
         let message = "The gateway is shutting down.";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", message)

@@ -15,7 +15,12 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{accounts::AccountId, settings::Retention, stats::Counts};
+use super::{
+    accounts::AccountId,
+    faults::Fault,
+    settings::Retention,
+    stats::{BookedRequest, Counts},
+};
 use crate::api::wire::Status;
 
 /// How request ids begin, as the hosted service's do.
@@ -65,6 +70,8 @@ struct Request {
     order: Order,
     seen: Snapshot,
     result: Option<StoredResult>,
+    /// Faults that have hit it and hit a request once.
+    struck: Vec<Fault>,
 }
 
 /// Every request that is not swept yet.
@@ -100,7 +107,7 @@ impl Requests {
         };
         let mut book = self.book();
         book.counts.queued += 1;
-        book.requests.insert(id.clone(), Request { order, seen, result: None });
+        book.requests.insert(id.clone(), Request { order, seen, result: None, struck: Vec::new() });
         id
     }
 
@@ -161,6 +168,37 @@ impl Requests {
     /// Returns the result of a request, for whoever knows its name.
     pub(super) fn result(&self, id: &str) -> Option<StoredResult> {
         self.book().requests.get(id)?.result.clone()
+    }
+
+    /// Returns the number of a request's submit.
+    pub(super) fn submit(&self, id: &str) -> Option<i64> {
+        self.book().requests.get(id).map(|request| request.order.submit)
+    }
+
+    /// Remembers that a fault has hit a request; returns whether it had not before.
+    pub(super) fn strike(&self, id: &str, fault: Fault) -> bool {
+        let mut book = self.book();
+        let Some(request) = book.requests.get_mut(id) else { return false };
+        let first = !request.struck.contains(&fault);
+        if first {
+            request.struck.push(fault);
+        }
+        first
+    }
+
+    /// Returns every request that is not swept yet, the oldest first.
+    pub(super) fn booked(&self) -> Vec<BookedRequest> {
+        let book = self.book();
+        let entry = |(id, request): (&String, &Request)| BookedRequest {
+            request_id: id.clone(),
+            submit: request.order.submit,
+            img: request.order.img.clone(),
+            status: request.seen.status.as_str().to_owned(),
+            blake3: request.result.as_ref().map(|result| result.blake3.to_hex().to_string()),
+        };
+        let mut booked: Vec<_> = book.requests.iter().map(entry).collect();
+        booked.sort_unstable_by_key(|request| request.submit);
+        booked
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -255,6 +293,28 @@ mod tests {
         assert_eq!((seen.status, seen.error.as_deref()), (Status::Failed, Some("no picture")));
         let expected = Counts { queued: 1, processing: 0, completed: 1, failed: 1, errors: 1 };
         assert_eq!(requests.counts(), expected);
+    }
+
+    #[test]
+    fn a_fault_strikes_a_request_once() {
+        let requests = Requests::new(Retention::default());
+        let id = requests.accept(order(), at(0));
+        assert!(requests.strike(&id, Fault::MediaCut));
+        assert!(!requests.strike(&id, Fault::MediaCut));
+        assert!(requests.strike(&id, Fault::MediaExpired));
+        assert!(!requests.strike("another", Fault::MediaCut));
+    }
+
+    #[test]
+    fn the_books_name_each_request_with_its_result() {
+        let requests = Requests::new(Retention::default());
+        let (done, _) = pass(&requests, result(1));
+        requests.accept(Order { submit: 1, ..order() }, at(0));
+        let booked = requests.booked();
+        let statuses: Vec<_> = booked.iter().map(|request| request.status.as_str()).collect();
+        assert_eq!(statuses, ["COMPLETED", "QUEUED"]);
+        assert_eq!((&booked[0].request_id, &booked[1].blake3), (&done, &None));
+        assert_eq!(booked[0].blake3, Some(blake3::hash(b"").to_hex().to_string()));
     }
 
     #[test]

@@ -55,7 +55,8 @@ pub struct GatewaySettings {
     pub results_in: Option<PathBuf>,
     /// Local files that are served for `img`, for `--local`.
     pub local_files: Option<LocalFiles>,
-    /// Test switch: count accepted submits for each `img`, which takes memory for each.
+    /// Test switch: count accepted submits for each `img`, which takes memory for each,
+    /// and show what was done at `/faults/stats` and `/faults/books`, to everyone.
     pub record_submits: bool,
     /// Test switch: misbehave.
     pub faults: GatewayFaults,
@@ -108,18 +109,40 @@ impl Default for Retention {
 ///
 /// Each fault has a probability in `0.0..=1.0` per submit. Whether it happens depends
 /// only on the seed and the number of the submit, so that a run can be repeated.
+/// Reads and writes as text: `seed=7,reply-lost=0.05,latency=10ms..2s`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct GatewayFaults {
     /// Chooses which submits are hit.
     pub seed: u64,
     /// Answer 429 with `Retry-After: 1` and accept nothing.
     pub throttled: f64,
+    /// Answer 503 and accept nothing.
+    pub unavailable: f64,
     /// Answer 500 and accept nothing, which the client cannot know.
     pub server_error: f64,
+    /// Close the connection without an answer and accept nothing, which the client
+    /// cannot know.
+    pub reset: f64,
     /// Accept, charge, and close the connection without an answer.
     pub reply_lost: f64,
-    /// End in ERROR instead of restoring.
+    /// Accept, charge, and answer 202 with JSON that breaks off.
+    pub malformed: f64,
+    /// Accept, charge, and answer only after [`slow_for`](Self::slow_for).
+    pub slow_reply: f64,
+    /// How long a slow reply takes.
+    pub slow_for: Duration,
+    /// End in ERROR instead of restoring; not charged.
     pub service_error: f64,
+    /// End in FAILED instead of restoring; charged.
+    pub failed: f64,
+    /// Answer the first status request with 404.
+    pub early_unknown: f64,
+    /// Say COMPLETED without a result once.
+    pub late_media: f64,
+    /// Break off the first download in the middle.
+    pub media_cut: f64,
+    /// Refuse the first download with 403.
+    pub media_expired: f64,
     /// Take this much longer for each request.
     pub latency: Range<Duration>,
 }

@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     accounts::{AccountId, Accounts},
+    faults::Fault,
     refusal::Refusal,
     requests::{Order, Requests},
     settings::GatewaySettings,
-    stats::{GatewayStats, SubmitRecord},
+    stats::{GatewayStats, SubmitRecord, Visits},
     worker::QUEUE_PAUSE,
 };
 use crate::{api::wire::SubmitBody, engine::Engine, fetch::GuardedClient};
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     /// Names of accepted requests on their way to a worker.
     pub(super) queue: mpsc::Sender<String>,
     pub(super) record: SubmitRecord,
+    pub(super) visits: Visits,
     /// Cancelled when the gateway is to end.
     pub(super) stop: CancellationToken,
     submits: AtomicI64,
@@ -58,6 +60,7 @@ impl Shared {
             requests: Requests::new(settings.retention),
             queue,
             record: SubmitRecord::new(settings.record_submits),
+            visits: Visits::default(),
             stop: CancellationToken::new(),
             submits: AtomicI64::new(0),
             results,
@@ -96,6 +99,13 @@ impl Shared {
         Ok(id)
     }
 
+    /// Returns whether a fault that hits a request once hits it now.
+    pub(super) fn strikes(&self, fault: Fault, id: &str) -> bool {
+        let submit = self.requests.submit(id);
+        submit.is_some_and(|submit| self.settings.faults.hits(fault, submit))
+            && self.requests.strike(id, fault)
+    }
+
     /// Returns the address of `path`, which begins with `/`.
     pub(super) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base_url)
@@ -108,6 +118,7 @@ impl Shared {
 
     pub(super) fn stats(&self) -> GatewayStats {
         let counts = self.requests.counts();
+        let (polls, downloads) = self.visits.counted();
         GatewayStats {
             charged: self.accounts.charged(),
             queued: counts.queued,
@@ -115,6 +126,8 @@ impl Shared {
             completed: counts.completed,
             failed: counts.failed,
             errors: counts.errors,
+            polls,
+            downloads,
             accepted: self.record.snapshot(),
         }
     }

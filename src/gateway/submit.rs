@@ -49,14 +49,28 @@ pub(super) async fn submit(
     if faults.hits(Fault::Throttled, number) {
         return Err(Refusal::too_many_requests("Too many requests, by request.", FAULT_PAUSE));
     }
+    if faults.hits(Fault::Unavailable, number) {
+        return Err(Refusal::unavailable());
+    }
     if faults.hits(Fault::ServerError, number) {
         return Err(Refusal::internal());
     }
+    if faults.hits(Fault::Reset, number) {
+        connection.cut();
+        return Err(Refusal::internal());
+    }
     let id = shared.accept(account, number, body)?;
+    tracing::debug!(request.id = %id, "accepted");
     if faults.hits(Fault::ReplyLost, number) {
         connection.cut();
     }
-    tracing::debug!(request.id = %id, "accepted");
+    if faults.hits(Fault::Malformed, number) {
+        let json = [(CONTENT_TYPE, "application/json")];
+        return Ok((StatusCode::ACCEPTED, json, r#"{"request_id":"#).into_response());
+    }
+    if faults.hits(Fault::SlowReply, number) {
+        tokio::time::sleep(faults.slow_for).await;
+    }
     let reply = SubmitReply {
         polling_url: Some(shared.url(&format!("{STATUS_PATH}{id}"))),
         request_id: Some(id),

@@ -74,6 +74,9 @@ async fn restore(shared: &Arc<Shared>, id: &str, order: &Order) -> Option<Ending
     if faults.hits(Fault::ServiceError, order.submit) {
         return Some(Ending::Error("system error, by request".to_owned()));
     }
+    if faults.hits(Fault::Failed, order.submit) {
+        return Some(Ending::Failed("failed, by request".to_owned()));
+    }
     let mut source = Vec::new();
     let fetched = shared.client.get_to(&order.img, &mut source, &shared.settings.source).await;
     if let Err(error) = fetched {

@@ -69,12 +69,13 @@ impl SqliteLedger {
             let made = tokio::fs::create_dir_all(folder).await;
             made.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
         }
-        let mut connection = schema::writer_options(path).connect().await?;
+        let options = schema::writer_options(path);
+        let mut connection = options.connect().await?;
         schema::migrate(&mut connection, path).await?;
         let head = load_head(&mut connection).await?;
         let reader = Reader::open(schema::reader_options(path)).await?;
 
-        let (writer, totals) = Writer::new(connection, head);
+        let (writer, totals) = Writer::new(options, connection, head);
         let (commands, waiting) = mpsc::channel(QUEUE);
         let task = tokio::spawn(writer.run(waiting));
         Ok(Self { reader, writer: Some(WriterHandle { commands, totals, task }) })

@@ -6,12 +6,12 @@
 //! goes away changes nothing, and the task itself is never cancelled half-way.
 //!
 //! A refused command (stale fence, illegal event) fails alone. When the database
-//! fails, every command of the transaction fails, none is acknowledged, and the head
-//! is read anew before the next one.
+//! fails, every command of the transaction fails, none is acknowledged, and before the
+//! next one the connection is opened and the head is read anew.
 
 use std::collections::VecDeque;
 
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
@@ -105,16 +105,24 @@ fn ends_transaction(error: &LedgerError) -> bool {
 
 /// The writing end of a ledger.
 pub(super) struct Writer {
-    connection: SqliteConnection,
+    options: SqliteConnectOptions,
+    /// `None` after a failure: a full disk ends a transaction behind the library's back,
+    /// which then takes no other on the same connection.
+    connection: Option<SqliteConnection>,
     /// `None` after a failure: what the tables say is not known then.
     head: Option<Head>,
     totals: watch::Sender<Totals>,
 }
 
 impl Writer {
-    pub(super) fn new(connection: SqliteConnection, head: Head) -> (Self, watch::Receiver<Totals>) {
+    /// `connection` is one that was opened with `options`.
+    pub(super) fn new(
+        options: SqliteConnectOptions,
+        connection: SqliteConnection,
+        head: Head,
+    ) -> (Self, watch::Receiver<Totals>) {
         let (totals, watched) = watch::channel(head.totals);
-        (Self { connection, head: Some(head), totals }, watched)
+        (Self { options, connection: Some(connection), head: Some(head), totals }, watched)
     }
 
     /// Serves commands until all senders are gone, then closes the database.
@@ -146,7 +154,11 @@ impl Writer {
         batch: &mut VecDeque<Command>,
         answers: &mut Answers,
     ) -> LedgerResult<()> {
-        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.options.connect().await?,
+        };
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let mut head = match self.head.take() {
             Some(head) => head,
             None => statements::load_head(&mut transaction).await?,
@@ -161,16 +173,18 @@ impl Writer {
         }
         transaction.commit().await?;
         self.head = Some(head);
+        self.connection = Some(connection);
         Ok(())
     }
 
-    async fn close(mut self) {
+    async fn close(self) {
+        let Some(mut connection) = self.connection else { return };
         // Both are only tidy: the next open reads the log whatever becomes of them.
         let checkpoint = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)");
-        if let Err(error) = checkpoint.execute(&mut self.connection).await {
+        if let Err(error) = checkpoint.execute(&mut connection).await {
             tracing::debug!(%error, "the ledger's log was not folded in at the end");
         }
-        if let Err(error) = self.connection.close().await {
+        if let Err(error) = connection.close().await {
             tracing::debug!(%error, "the ledger was not closed cleanly");
         }
     }

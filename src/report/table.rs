@@ -2,7 +2,7 @@
 //! and atomically when it starts and ends.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
@@ -11,6 +11,9 @@ use tempfile::NamedTempFile;
 
 use super::{failures_csv, results_csv};
 use crate::core::{FAILURE_COLUMNS, Item, RESULT_COLUMNS, escape_formula, unescape_formula};
+
+/// How the name of a new version that is being written ends.
+const TEMPORARY_SUFFIX: &str = ".part";
 
 /// One manifest row with its item.
 #[derive(Debug, Clone, Copy)]
@@ -99,12 +102,22 @@ impl Sheet {
 
     /// Starts a new version of the file beside the old one.
     ///
+    /// Its name is always the same, so that one which a killed run has left is replaced;
+    /// the job's lock keeps other runs away.
+    ///
     /// # Errors
     ///
     /// When the job folder cannot be written.
     pub fn begin_rewrite(&mut self) -> io::Result<()> {
+        let name = format!(".restore-batch-{}", self.kind.file_name());
+        match fs::remove_file(self.job_dir.join(format!("{name}{TEMPORARY_SUFFIX}"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let file = tempfile::Builder::new()
-            .prefix(".restore-batch-")
+            .prefix(&name)
+            .suffix(TEMPORARY_SUFFIX)
+            .rand_bytes(0)
             .permissions(readable_by_all())
             .tempfile_in(&self.job_dir)?;
         let mut writer = csv::Writer::from_writer(BufWriter::new(file));
@@ -144,7 +157,7 @@ impl Sheet {
     ///
     /// # Errors
     ///
-    /// When the file cannot be written.
+    /// When the file cannot be written; it is as before then.
     pub fn append<'a>(&mut self, rows: impl IntoIterator<Item = SheetRow<'a>>) -> io::Result<()> {
         let mut lines = csv::Writer::from_writer(Vec::new());
         for row in rows {
@@ -158,7 +171,7 @@ impl Sheet {
             self.appending = Some(OpenOptions::new().append(true).open(&self.path)?);
         }
         match &mut self.appending {
-            Some(file) => file.write_all(&lines),
+            Some(file) => append_whole(file, &lines),
             None => Ok(()),
         }
     }
@@ -190,6 +203,16 @@ impl Sheet {
         }
         failures_csv::rebase(trimmed, &self.manifest_dir, &self.job_dir)
     }
+}
+
+/// Appends all of `lines` or, when the disk is full in the middle of them, nothing.
+fn append_whole(file: &mut File, lines: &[u8]) -> io::Result<()> {
+    let before = file.metadata()?.len();
+    file.write_all(lines).inspect_err(|_| {
+        // To make a file shorter needs no space; if even that fails, the first error says
+        // what is wrong with the disk.
+        let _ = file.set_len(before);
+    })
 }
 
 /// The manifest's columns and ours; one of ours gets a prefix where the manifest has

@@ -3,7 +3,9 @@
 
 mod support;
 
+mod damaged_ledger;
 mod deploy;
+mod disk;
 mod edits;
 mod exit_codes;
 mod help;
@@ -12,5 +14,6 @@ mod readme;
 mod resume;
 mod run_batch;
 mod secrets;
+mod signals;
 mod source_text;
 mod webhooks;

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{KEY, Service, World};
+use super::{KEY, Service, SmallDisk, World};
 
 /// Pace for tests, as fast as the gateway answers; in the environment, so that the
 /// commands that the program proposes stay short.
@@ -41,6 +41,31 @@ impl<'a> Command<'a> {
         let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_restore-batch"));
         process.args(words).env_clear().env("HOME", world.home()).current_dir(world.work());
         Self { world, process, stdin: None }
+    }
+
+    /// Runs it where `disk` is mounted.
+    pub(crate) fn inside(self, disk: &SmallDisk) -> Self {
+        self.behind(disk.enter())
+    }
+
+    /// Lets it write no file longer than this, as a quota would.
+    pub(crate) fn with_file_limit(self, kilobytes: u64) -> Self {
+        // In units of 512 bytes. The signal would end the program before it could tell.
+        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kilobytes * 2);
+        self.behind(["sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()])
+    }
+
+    /// Starts it by another command, whose words come before its own.
+    fn behind(mut self, words: impl IntoIterator<Item = String>) -> Self {
+        let mut words = words.into_iter();
+        let mut process = std::process::Command::new(words.next().unwrap());
+        process.args(words).arg(self.process.get_program()).args(self.process.get_args());
+        process.env_clear().current_dir(self.world.work());
+        for (name, value) in self.process.get_envs() {
+            process.env(name, value.unwrap_or_default());
+        }
+        self.process = process;
+        self
     }
 
     /// Uses `service` with its key, at the pace of tests.
@@ -133,6 +158,19 @@ impl Running<'_> {
         let ended = self.wait();
         assert_eq!(ended.status.signal(), Some(9), "it had ended before: {ended:?}");
         ended
+    }
+
+    /// Returns whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Ends it by a signal, unless it has ended by itself.
+    pub(crate) fn end(mut self, signal: &str) -> Ended {
+        if !self.has_ended() {
+            self.signal(signal);
+        }
+        self.wait()
     }
 
     /// Waits for its end.

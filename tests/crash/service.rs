@@ -1,0 +1,55 @@
+//! The gateway in a process of its own.
+
+use reqwest::Client;
+use restore_batch::gateway::{BookedRequest, GatewayFaults, GatewayStats};
+use serde::de::DeserializeOwned;
+
+use crate::support::{Command, KEY, Running, World};
+
+/// What the gateway says before its address.
+const SERVING: &str = "serving the API at ";
+
+/// A running gateway; it ends when dropped.
+pub(crate) struct GatewayProcess<'a> {
+    world: &'a World,
+    client: Client,
+    base: String,
+    _running: Running<'a>,
+}
+
+impl<'a> GatewayProcess<'a> {
+    pub(crate) fn start(world: &'a World, faults: &GatewayFaults) -> Self {
+        world.write("keys", KEY);
+        world.write("results/none", "");
+        let words = ["gateway", "--listen=127.0.0.1:0", "--key-file=keys", "--allow-private"];
+        let test_only = ["--engine=instant".to_owned(), format!("--inject-faults={faults}")];
+        // Its results are removed with the world's folder, however it ends.
+        let command = Command::new(world, &words).args(test_only).args(["--log=warn"]);
+        let running = command.env("TMPDIR", world.path("results")).start();
+        running.says(SERVING);
+        let said = running.stderr();
+        let line = said.lines().find(|line| line.contains(SERVING)).unwrap();
+        let base = line.split(SERVING).nth(1).unwrap().trim_end_matches('/').to_owned();
+        let client = Client::builder().no_proxy().build().unwrap();
+        Self { world, client, base, _running: running }
+    }
+
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub(crate) fn stats(&self) -> GatewayStats {
+        self.get("/faults/stats")
+    }
+
+    pub(crate) fn books(&self) -> Vec<BookedRequest> {
+        self.get("/faults/books")
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> T {
+        self.world.block_on(async {
+            let reply = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();
+            reply.json().await.unwrap()
+        })
+    }
+}
