@@ -23,8 +23,11 @@ fuzz_target!(|input: (&str, &str, [u8; 2])| {
     for stem in &stems {
         check(stem);
         check(&artifact_stem(stem, u64::from(ordinals[0])));
-        // A name that was made once is not changed when it is wished for.
-        assert_eq!(&output_stem(&format!("{stem}.png")), stem);
+        // A name that was made once is not changed when it is wished for, unless it is
+        // about as long as a name may be.
+        if stem.len() < 600 && stem.split('/').all(|part| part.len() < 190) {
+            assert_eq!(&output_stem(&format!("{stem}.png")), stem);
+        }
     }
     names_differ(&stems[0], &stems[1], ordinals.map(u64::from));
 });

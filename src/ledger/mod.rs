@@ -31,6 +31,7 @@ mod import;
 mod memory;
 
 mod fault;
+mod place;
 mod reader;
 mod rows;
 mod schema;

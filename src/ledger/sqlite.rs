@@ -13,6 +13,7 @@ use tokio::{
 use super::{
     contract::{Audit, Ledger, LedgerError, LedgerResult},
     fault::at_path,
+    place::Place,
     reader::Reader,
     record::{
         EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
@@ -75,7 +76,7 @@ impl SqliteLedger {
         let head = load_head(&mut connection).await?;
         let reader = Reader::open(schema::reader_options(path)).await?;
 
-        let (writer, totals) = Writer::new(options, connection, head);
+        let (writer, totals) = Writer::new(options, Place::of(path)?, connection, head);
         let (commands, waiting) = mpsc::channel(QUEUE);
         let task = tokio::spawn(writer.run(waiting));
         Ok(Self { reader, writer: Some(WriterHandle { commands, totals, task }) })

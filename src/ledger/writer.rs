@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     contract::{LedgerError, LedgerResult},
     head::Head,
+    place::Place,
     record::{EditionHeader, Imported, NewRow, Totals},
     statements,
     steps::{self, Step},
@@ -106,6 +107,7 @@ fn ends_transaction(error: &LedgerError) -> bool {
 /// The writing end of a ledger.
 pub(super) struct Writer {
     options: SqliteConnectOptions,
+    place: Place,
     /// `None` after a failure: a full disk ends a transaction behind the library's back,
     /// which then takes no other on the same connection.
     connection: Option<SqliteConnection>,
@@ -115,14 +117,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// `connection` is one that was opened with `options`.
+    /// `connection` is one that was opened with `options`, and its file lies at `place`.
     pub(super) fn new(
         options: SqliteConnectOptions,
+        place: Place,
         connection: SqliteConnection,
         head: Head,
     ) -> (Self, watch::Receiver<Totals>) {
         let (totals, watched) = watch::channel(head.totals);
-        (Self { options, connection: Some(connection), head: Some(head), totals }, watched)
+        (Self { options, place, connection: Some(connection), head: Some(head), totals }, watched)
     }
 
     /// Serves commands until all senders are gone, then closes the database.
@@ -154,6 +157,7 @@ impl Writer {
         batch: &mut VecDeque<Command>,
         answers: &mut Answers,
     ) -> LedgerResult<()> {
+        self.place.check()?;
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.options.connect().await?,
