@@ -259,6 +259,23 @@ fn the_job_folder_is_removed_in_the_middle() {
     assert_eq!(service.accepted(), 8);
 }
 
+/// With the ledger in it: nothing more may be paid for, because nobody would know of it.
+#[test]
+fn the_ledger_is_removed_in_the_middle() {
+    let world = World::new();
+    let photos = Photos::start(&world, 12);
+    let engine = Arc::new(HeldEngine::default());
+    let service = Service::start_with(&world, Service::settings(), engine.clone());
+    world.write("photos.csv", photos.manifest());
+    let running = Command::new(&world, &["photos.csv", "--in-flight=4"]).with(&service).start();
+    service.until(&world, "submits", |stats| stats.accepted.len() == 4);
+    fs::remove_dir_all(world.path("photos.restored")).unwrap();
+    engine.let_all_pass();
+    let ended = running.wait().code(7);
+    assert!(ended.stderr.contains("was deleted or replaced"), "{}", ended.said());
+    assert_eq!(service.accepted(), 4);
+}
+
 #[test]
 fn the_images_folder_becomes_a_file_in_the_middle() {
     let world = World::new();
