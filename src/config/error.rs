@@ -35,15 +35,20 @@ pub enum ConfigError {
         /// The most similar name.
         suggestion: Option<&'static str>,
     },
-    /// The file beside a manifest would send the user's key to a service of its choice.
+    /// The file beside a manifest would send the user's key, or what the service tells of
+    /// the user's photos, to an address of its choice.
     #[error(
-        "{origin}: a file beside a manifest cannot send your API key to `{base_url}`; if you trust it, give `base_url` by flag, environment or in your own settings file, or name the key with `--api-key-file`"
+        "{origin}: a file beside a manifest cannot send {what} to `{address}`; if you trust it, give `{name}` by flag, environment or in your own settings file, or name the key with `--api-key-file`"
     )]
     ForeignService {
-        /// Where the service was written.
+        /// Where the address was written.
         origin: Origin,
-        /// The service.
-        base_url: String,
+        /// The setting that holds it.
+        name: &'static str,
+        /// What would go there.
+        what: &'static str,
+        /// The address.
+        address: String,
     },
     /// A value does not fit.
     #[error("{origin}: `{name}` is `{value}`, which is not {expected}")]

@@ -114,7 +114,8 @@ impl RawConfig {
         Self { values: KEYS.iter().map(|key| (key.name, value(key))).collect(), beside: None }
     }
 
-    /// Makes sure that the API key goes where the user wants it to go.
+    /// Makes sure that the API key, and what the service calls back with, go where the
+    /// user wants them to go.
     ///
     /// A manifest may be somebody else's, and the file beside it with it. That file may
     /// name another service only when the user has named a key for this very run, by flag
@@ -124,19 +125,28 @@ impl RawConfig {
     ///
     /// [`ConfigError::ForeignService`] when a key that lies about would go there.
     pub fn permit_key(&self, key_in_environment: bool) -> Result<(), ConfigError> {
-        let Some(RawValue { texts, origin }) = self.get("base_url") else { return Ok(()) };
-        let Origin::File { path, .. } = origin else { return Ok(()) };
-        let default = Key::find("base_url").map_or("", |key| key.default);
-        let usual = texts.iter().all(|text| text.trim().trim_end_matches('/') == default);
         let key_file = self.get("api_key_file").filter(|file| !file.texts.is_empty());
         let named = key_in_environment
             || key_file.is_some_and(|file| {
                 matches!(file.origin, Origin::Flag(_) | Origin::Environment(_))
             });
-        if usual || named || self.beside.as_ref() != Some(path) {
+        if named {
             return Ok(());
         }
-        Err(ConfigError::ForeignService { origin: origin.clone(), base_url: texts.join(", ") })
+        self.permit_address("base_url", "your API key")?;
+        self.permit_address("webhook_url", "the addresses of your restored photos")
+    }
+
+    fn permit_address(&self, name: &'static str, what: &'static str) -> Result<(), ConfigError> {
+        let Some(RawValue { texts, origin }) = self.get(name) else { return Ok(()) };
+        let Origin::File { path, .. } = origin else { return Ok(()) };
+        let default = Key::find(name).map_or("", |key| key.default);
+        let usual = texts.iter().all(|text| text.trim().trim_end_matches('/') == default);
+        if usual || self.beside.as_ref() != Some(path) {
+            return Ok(());
+        }
+        let address = texts.join(", ");
+        Err(ConfigError::ForeignService { origin: origin.clone(), name, what, address })
     }
 
     /// Returns what was written for a setting.
@@ -304,6 +314,8 @@ mod tests {
             ("base_url = 'https://gateway.pixazo.ai/'", &[], vec![], false, true),
             ("base_url = 'https://gateway.pixazo.ai.evil.example'", &[], vec![], false, false),
             ("scale = 1", &[], vec![], false, true),
+            ("webhook_url = 'https://evil.example'", &[], vec![], false, false),
+            ("webhook_url = 'https://own.example'", &[], vec![], true, true),
         ] {
             let config = load(file, environment, flags).unwrap();
             let verdict = config.permit_key(key_in_environment);
