@@ -1,0 +1,1 @@
+//! Bugs planted on purpose: the harness must see each, and name what it breaks.
