@@ -9,7 +9,8 @@
 //! ```
 //!
 //! [`core`] holds the rules, [`run`] moves items through the flow, [`cli`] is what a
-//! person types. [`engine`] and [`gateway`] are the service's self-hosted twin.
+//! person types. [`webhook`] hears the service when it calls back. [`engine`] and
+//! [`gateway`] are the service's self-hosted twin.
 
 // Rules and time, used by everything below.
 pub mod core;
@@ -37,6 +38,9 @@ pub mod report;
 pub mod engine;
 
 pub mod gateway;
+
+// The way back from the service.
+pub mod webhook;
 
 // What a person types and sees.
 pub mod config;

@@ -106,15 +106,10 @@ fn submit_success(answer: &Answer) -> SubmitOutcome {
         return doubt("the service's answer cannot be read");
     };
     if let Some(id) = reply.request_id.filter(|id| !id.trim().is_empty()) {
-        // In a path, dots alone would name a folder instead of a request.
-        let only_dots = id.chars().all(|c| c == '.');
-        if id.len() > LONGEST_ID || only_dots || id.chars().any(char::is_control) {
+        let Some(request_id) = usable_name(id) else {
             return doubt("the service named the request in a way that cannot be used");
-        }
-        return SubmitOutcome::Accepted {
-            request_id: RequestId(id),
-            polling_url: reply.polling_url,
         };
+        return SubmitOutcome::Accepted { request_id, polling_url: reply.polling_url };
     }
     match reply.status.as_deref().and_then(Status::parse) {
         // Seen in the wild: 200 with `{"status":"failed","error":"URL must be …"}`.
@@ -128,6 +123,14 @@ fn submit_success(answer: &Answer) -> SubmitOutcome {
         ),
         _ => doubt("the service accepted the request without naming it"),
     }
+}
+
+/// Returns the name of a request if it can be stored and asked for.
+pub(super) fn usable_name(id: String) -> Option<RequestId> {
+    // In a path, dots alone would name a folder instead of a request.
+    let only_dots = id.chars().all(|c| c == '.');
+    let usable = id.len() <= LONGEST_ID && !only_dots && !id.chars().any(char::is_control);
+    usable.then_some(RequestId(id))
 }
 
 fn in_doubt(why: impl Into<String>) -> Failure {

@@ -15,6 +15,9 @@ pub struct SubmitOrder {
     pub scale: u8,
     /// Model version.
     pub version: String,
+    /// Where the service shall call back when the request has ended; a key, see
+    /// [`CallbackAddresses`](crate::core::CallbackAddresses).
+    pub webhook: Option<String>,
 }
 
 /// What a submit came to. Each variant says what is known about money.

@@ -16,14 +16,14 @@ use reqwest::{
     header::{CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use url::{Host, Url};
+use url::Url;
 
 use super::{
     classify::{self, Answer, Exchange},
     contract::{Known, RestoreApi, StatusOutcome, SubmitOrder, SubmitOutcome},
     wire::{self, Status, SubmitBody},
 };
-use crate::core::{PATH_SEGMENT, retry_after};
+use crate::core::{PATH_SEGMENT, is_loopback, retry_after};
 
 /// Most bytes of an answer that are read; real ones have less than one kilobyte.
 const LONGEST_ANSWER: usize = 1 << 20;
@@ -159,6 +159,11 @@ impl RestoreApi for HttpApi {
                 .header(CONTENT_TYPE, "application/json")
                 .header(CACHE_CONTROL, "no-cache")
                 .json(&body);
+            let request = match order.webhook.as_deref().map(webhook_header).transpose() {
+                Ok(Some(address)) => request.header(wire::WEBHOOK_HEADER, address),
+                Ok(None) => request,
+                Err(why) => return classify::submit(&Exchange::NotSent(why)),
+            };
             classify::submit(&self.exchange(request).await)
         })
     }
@@ -188,15 +193,12 @@ fn key_header(key: &SecretString) -> Result<HeaderValue, BuildError> {
     Ok(value)
 }
 
-/// Returns true when a URL names this machine: traffic to it never leaves it.
-#[must_use]
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
+/// The address of a callback is a key, so that it is marked like one.
+fn webhook_header(address: &str) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::from_str(address)
+        .map_err(|_| "the address for callbacks cannot be sent".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn same_origin(url: &Url, base: &Url) -> bool {

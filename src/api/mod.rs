@@ -6,13 +6,15 @@
 //! request was accepted and which leave it in doubt.
 //!
 //! Nothing here retries, waits or remembers: one call is one request on the wire.
-//! Called by the workers of [`run`](crate::run); [`wire`] is shared with the gateway.
+//! Called by the workers of [`run`](crate::run); [`wire`] is shared with the gateway, and
+//! [`webhook`] reads what the service calls back with.
 
 pub mod classify;
 mod contract;
 mod http;
 
+pub mod webhook;
 pub mod wire;
 
 pub use contract::{Known, RestoreApi, StatusOutcome, SubmitOrder, SubmitOutcome};
-pub use http::{ApiSettings, BuildError, HttpApi, is_loopback};
+pub use http::{ApiSettings, BuildError, HttpApi};

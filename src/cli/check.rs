@@ -11,6 +11,7 @@ use super::{
     render,
     run::read_options,
     service::client,
+    webhooks::{listen, webhook_root},
 };
 use crate::{
     api::StatusOutcome,
@@ -39,6 +40,7 @@ pub(super) async fn check(args: CheckArgs) -> Result<ExitCode, AppError> {
             Err(error) => findings.push(Err(error)),
         }
     }
+    findings.extend(webhooks(&context, args.local).await.transpose());
     if let Some(manifest) = &args.manifest {
         match Job::locate(manifest, &context.settings) {
             Ok(job) => findings.extend([header(&job, &context), output(&job)]),
@@ -88,6 +90,13 @@ async fn service(context: &Context, key: ApiKey) -> Result<String, AppError> {
         StatusOutcome::Account(failure) => Err(AppError::KeyRefused { base, failure }),
         _ => Ok(format!("service     answers at {base} and accepts the key")),
     }
+}
+
+/// Tries the address on which callbacks would be received.
+async fn webhooks(context: &Context, local: bool) -> Result<Option<String>, AppError> {
+    let Some(root) = webhook_root(&context.settings, local)? else { return Ok(None) };
+    let address = listen(&context.settings).await?.local_addr();
+    Ok(Some(format!("webhooks    to {root} will be received at {address}")))
 }
 
 /// Reads the manifest's header, which says whether it is one; standard input is left to

@@ -7,8 +7,8 @@ use std::{
 
 use super::{error::AppError, flags::SettingFlags};
 use crate::{
-    api::is_loopback,
     config::{ApiKey, ConfigError, KeySearch, RawConfig, Settings},
+    core::is_loopback,
 };
 
 /// Settings with their origins.

@@ -1,6 +1,6 @@
 //! Errors that end the program, as a person reads them.
 
-use std::{error::Error as _, io, path::PathBuf};
+use std::{error::Error as _, io, net::SocketAddr, path::PathBuf};
 
 use miette::Diagnostic;
 
@@ -210,6 +210,24 @@ pub enum AppError {
     #[error(transparent)]
     #[diagnostic(code(gateway))]
     Gateway(#[from] GatewayError),
+    /// Callbacks cannot be received.
+    #[error("`{address}` cannot be listened on for callbacks")]
+    #[diagnostic(
+        code(config),
+        help(
+            "free the port, or choose another with --webhook-listen IP:PORT and let `webhook_url` lead there"
+        )
+    )]
+    WebhookListen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The local engine does not call back.
+    #[error("`webhook_url` cannot be used with --local: the local engine does not call back")]
+    #[diagnostic(code(config), help("leave `webhook_url` out; with --local nothing needs it"))]
+    LocalWebhooks,
     /// Something that should not happen.
     #[error("{0}")]
     #[diagnostic(
@@ -277,7 +295,9 @@ impl AppError {
             | Self::OtherManifest { .. }
             | Self::OtherState { .. }
             | Self::JobFolder { .. }
-            | Self::NoJob { .. } => ExitCode::Config,
+            | Self::NoJob { .. }
+            | Self::WebhookListen { .. }
+            | Self::LocalWebhooks => ExitCode::Config,
             Self::NetworkFileSystem { .. } | Self::Lock(_) | Self::Ledger { .. } => {
                 ExitCode::Ledger
             }

@@ -23,6 +23,7 @@ mod service;
 mod status;
 mod summary;
 mod take_in;
+mod webhooks;
 
 pub use args::Cli;
 pub use dispatch::main;

@@ -15,6 +15,7 @@ use super::{
     render,
     service::{LOCAL_SERVICE, Service, client, preflight},
     summary::{ending, summarise},
+    webhooks::{WebhookReceiver, webhook_root},
 };
 use crate::{
     clock::Clock,
@@ -26,7 +27,7 @@ use crate::{
     manifest::{Manifest, ReadOptions},
     report::{ProgressBar, ProgressLines, Reporters},
     run::{
-        self, IntakePlan, Outcome, Parts, Recorder, RunSettings, Stops,
+        self, IntakePlan, Outcome, Parts, Recorder, RunSettings, Stops, Webhooks,
         recovery::{has_retriable, recover, retry_failed},
     },
     stage::{PublicBase, Publisher, SourceStager},
@@ -52,6 +53,7 @@ pub(super) async fn run(
     telemetry::start(&settings.log, settings.log_format, bars.clone());
     let job = Job::locate(&typed.manifest, settings)?;
     let key = if typed.local { None } else { Some(context.key()?.secret) };
+    webhook_root(settings, typed.local)?;
     let publishers = public_bases(settings, &job)?;
     let manifest = Manifest::open(&job.input, read_options(settings, &job))?;
 
@@ -120,6 +122,7 @@ impl Session<'_> {
         if let Some(gateway) = &service.local {
             publishers.push(Box::new(gateway.publisher()));
         }
+        let (receiver, webhooks) = self.webhooks().await?.unzip();
         let rules = run_settings(self.settings, service.local.is_some());
         let mut reporters = self.reporters().await?;
         let (reading, header) = self.take_in(fence, manifest, &mut reporters).await?;
@@ -137,15 +140,12 @@ impl Session<'_> {
         let parts = Parts {
             ledger: self.ledger.clone(),
             api: Arc::new(api),
-            stager: Arc::new(SourceStager::new(
-                self.job.base_dir.clone(),
-                publishers,
-                self.settings.max_pixels,
-            )),
+            stager: Arc::new(self.stager(publishers)),
             fetcher: Arc::new(self.fetcher()?),
             clock: self.clock,
             fence,
             reporter: Box::new(reporters),
+            webhooks,
         };
         let stops = Stops::from_signals().map_err(AppError::deaf)?;
         let budget =
@@ -156,6 +156,9 @@ impl Session<'_> {
         };
         let (intake, reading) = run::start_intake(self.ledger.clone(), fence, plan);
         let outcome = run::run(parts, rules, owed, budget, intake, stops).await;
+        if let Some(receiver) = receiver {
+            receiver.stop().await;
+        }
         // A reader that waits for standard input would never notice that the run is over;
         // the ledger's writer is not stopped by this.
         reading.abort();
@@ -180,9 +183,20 @@ impl Session<'_> {
         }
     }
 
+    /// Starts to receive callbacks if the service is to be asked for them.
+    async fn webhooks(&self) -> Result<Option<(WebhookReceiver, Webhooks)>, AppError> {
+        let Some(root) = &self.settings.webhook_url else { return Ok(None) };
+        let secret = self.ledger.job().await?.callback_secret;
+        Ok(Some(WebhookReceiver::start(self.settings, root, secret).await?))
+    }
+
     async fn has_work(&self, reading: Option<&IntakePlan>) -> LedgerResult<bool> {
         let totals = self.ledger.totals().await?;
         Ok(reading.is_some() || totals.settled() < totals.all())
+    }
+
+    fn stager(&self, publishers: Vec<Box<dyn Publisher>>) -> SourceStager {
+        SourceStager::new(self.job.base_dir.clone(), publishers, self.settings.max_pixels)
     }
 
     fn fetcher(&self) -> Result<HttpFetcher, AppError> {

@@ -159,6 +159,24 @@ pub const KEYS: &[Key] = &[
         ),
         "resubmit",
     ),
+    value(
+        "webhook_url",
+        "URL",
+        "",
+        "public address that leads to `webhook_listen`; the service then calls back, polls become rare, and what is in doubt can heal",
+    ),
+    value(
+        "webhook_listen",
+        "IP:PORT",
+        "127.0.0.1:8788",
+        "where callbacks are received when `webhook_url` is set; change it if the port is taken or your proxy is elsewhere",
+    ),
+    value(
+        "webhook_patience",
+        "TIME",
+        "2m",
+        "longest time a run that is otherwise done waits for callbacks about photos in doubt; raise it for a slow service",
+    ),
     value("deadline", "TIME", "1h", "longest wait for one request; raise it for a slow service"),
     value(
         "outage_limit",

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Display,
+    net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -15,7 +16,7 @@ use super::{
     error::ConfigError,
     raw::{Origin, RawConfig, RawValue},
 };
-use crate::core::{InDoubtPolicy, Micros};
+use crate::core::{InDoubtPolicy, Micros, is_loopback};
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,9 @@ pub struct Settings {
     pub price: Micros,
     pub max_spend: Option<Micros>,
     pub in_doubt: InDoubtPolicy,
+    pub webhook_url: Option<Url>,
+    pub webhook_listen: SocketAddr,
+    pub webhook_patience: Duration,
     pub deadline: Duration,
     pub outage_limit: Duration,
     pub grace: Duration,
@@ -71,6 +75,7 @@ impl Settings {
     /// it was written.
     pub fn new(raw: &RawConfig) -> Result<Self, ConfigError> {
         let of = |name| Field { raw, name };
+        let allow_private = of("allow_private").one("`true` or `false`", switch)?;
         Ok(Self {
             base_url: of("base_url").one("an http or https address", service_root)?,
             api_key_file: of("api_key_file").path(),
@@ -89,6 +94,13 @@ impl Settings {
             price: of("price").one("an amount such as 0.0031", parse)?,
             max_spend: of("max_spend").optional("an amount such as 25 or 12.50", parse)?,
             in_doubt: of("in_doubt").one("`hold` or `resubmit`", in_doubt)?,
+            webhook_url: of("webhook_url").optional(
+                "an https address (http only for this machine, or with `allow_private`)",
+                |text| webhook_root(text, allow_private),
+            )?,
+            webhook_listen: of("webhook_listen")
+                .one("an address and port such as 127.0.0.1:8788", parse)?,
+            webhook_patience: of("webhook_patience").duration()?,
             deadline: of("deadline").duration()?,
             outage_limit: of("outage_limit").duration()?,
             grace: of("grace").duration()?,
@@ -97,7 +109,7 @@ impl Settings {
             download_timeout: of("download_timeout").duration()?,
             max_media_bytes: of("max_media_bytes").one("a size such as 256MiB", size)?,
             max_pixels: of("max_pixels").number(1, u64::from(u32::MAX))?,
-            allow_private: of("allow_private").one("`true` or `false`", switch)?,
+            allow_private,
             log: of("log").one("a log filter such as `info`", log_filter)?,
             log_format: of("log_format").one("`auto`, `human` or `json`", log_format)?,
         })
@@ -203,6 +215,12 @@ fn service_root(text: &str) -> Option<Url> {
     plain.then_some(url)
 }
 
+/// The service reaches callbacks over the internet, and their addresses are keys.
+fn webhook_root(text: &str, allow_private: bool) -> Option<Url> {
+    let plain_http = |url: &Url| allow_private || is_loopback(url);
+    service_root(text).filter(|url| url.scheme() == "https" || plain_http(url))
+}
+
 fn version_name(text: &str) -> Option<String> {
     let fits = !text.is_empty() && text.len() <= 64 && !text.chars().any(char::is_control);
     fits.then(|| text.to_owned())
@@ -270,6 +288,17 @@ mod tests {
     }
 
     #[test]
+    fn callbacks_travel_encrypted_unless_they_stay_near() {
+        let root = |flags: &[_]| with(flags).map(|settings| settings.webhook_url.unwrap());
+        assert!(root(&[("webhook_url", "https://example.org/hooks/")]).is_ok());
+        assert!(root(&[("webhook_url", "http://127.0.0.1:9/")]).is_ok());
+        let near = ("webhook_url", "http://10.0.0.7/");
+        assert!(root(&[near]).is_err());
+        assert!(root(&[near, ("allow_private", "true")]).is_ok());
+        assert_eq!(with(&[]).unwrap().webhook_url, None);
+    }
+
+    #[test]
     fn values_that_do_not_fit_are_named_with_what_they_must_be() {
         for (name, text, expected) in [
             ("scale", "5", "from 1 to 4"),
@@ -285,6 +314,11 @@ mod tests {
             ("base_url", "https://key@x.org", "an http or https address"),
             ("max_media_bytes", "lots", "a size"),
             ("allow_private", "maybe", "`true` or `false`"),
+            ("webhook_url", "http://example.org/hooks", "an https address"),
+            ("webhook_url", "https://example.org/hooks?key=1", "an https address"),
+            ("webhook_url", "example.org", "an https address"),
+            ("webhook_listen", "localhost", "an address and port"),
+            ("webhook_patience", "0s", "a time such as"),
             ("log", "a=b=c", "a log filter"),
         ] {
             let error = with(&[(name, text)]).unwrap_err().to_string();

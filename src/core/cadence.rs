@@ -20,7 +20,18 @@ impl Cadence {
     /// Returns how long to wait until the next poll of a request of this age.
     #[must_use]
     pub fn next_poll(&self, age: Duration) -> Duration {
-        (age / 10).clamp(self.interval, self.max_interval.max(self.interval))
+        (age / 10).clamp(self.interval, self.longest())
+    }
+
+    /// Returns how long to wait until the next poll of a request about which the service
+    /// will call back: polls are only for the callback that never comes.
+    #[must_use]
+    pub fn with_callbacks(&self) -> Duration {
+        self.longest()
+    }
+
+    fn longest(&self) -> Duration {
+        self.max_interval.max(self.interval)
     }
 }
 
@@ -36,5 +47,6 @@ mod tests {
         assert_eq!(waits, [5, 5, 5, 10, 30]);
         let odd = Cadence { interval: secs(60), max_interval: secs(30) };
         assert_eq!(odd.next_poll(secs(0)), secs(60));
+        assert_eq!([cadence, odd].map(|cadence| cadence.with_callbacks()), [secs(30), secs(60)]);
     }
 }

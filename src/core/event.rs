@@ -69,6 +69,16 @@ pub enum RunEvent {
         /// The service's name for the request.
         request_id: RequestId,
     },
+    /// The service has called back and so named the request of an item in doubt, which is
+    /// polled from now on.
+    Named {
+        /// The item.
+        item: ItemId,
+        /// The service's name for the request.
+        request_id: RequestId,
+        /// The item was told to be in doubt in this run.
+        was_told: bool,
+    },
     /// An item is done, failed, in doubt or skipped.
     Settled(Box<Item>),
     /// The service asked for a pause.

@@ -7,6 +7,7 @@
 
 mod budget;
 mod cadence;
+mod callback;
 mod cell;
 mod columns;
 mod event;
@@ -14,6 +15,7 @@ mod failure;
 mod ids;
 pub mod invariant;
 mod item;
+mod loopback;
 mod money;
 mod naming;
 mod paths;
@@ -24,12 +26,14 @@ mod state;
 
 pub use budget::Budget;
 pub use cadence::Cadence;
+pub use callback::{Callback, CallbackAddresses, CallbackSecret};
 pub use cell::{escape_formula, unescape_formula};
 pub use columns::{FAILURE_COLUMNS, RESULT_COLUMNS};
 pub use event::{Endpoint, HaltCause, RunEvent};
 pub use failure::{Failure, FailureClass, FailureCode};
 pub use ids::{ContentHash, Edition, Fence, ItemId, ItemKey, RequestId};
 pub use item::{Artifact, Attempt, Booking, Item, Photo, Request};
+pub use loopback::is_loopback;
 pub use money::{Micros, ParseMicrosError};
 pub use naming::{artifact_stem, collision_key};
 pub use paths::{PATH_SEGMENT, normalise_path};

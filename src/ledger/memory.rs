@@ -17,8 +17,13 @@ use super::{
     },
 };
 use crate::core::{
-    Booking, Edition, Fence, Item, ItemEvent, ItemId, ItemKey, ItemState, Micros, Photo,
+    Booking, CallbackSecret, Edition, Fence, Item, ItemEvent, ItemId, ItemKey, ItemState, Micros,
+    Photo,
 };
+
+/// No secret at all: nobody calls a simulation from outside, and its runs are to be
+/// repeatable.
+const CALLBACK_SECRET: CallbackSecret = CallbackSecret::new(*b"every ledger in memory has this.");
 
 /// A ledger in memory. Clones share one store, so that a simulation can drop
 /// everything else, as a crash does, and go on with the clone.
@@ -214,6 +219,7 @@ impl Ledger for MemoryLedger {
                 begun: store.header.is_some().then_some(store.head.edition),
                 header: store.header.clone(),
                 service: store.service.clone(),
+                callback_secret: CALLBACK_SECRET,
             })
         })
     }

@@ -71,8 +71,10 @@ impl Reader {
 
     pub(super) async fn job(&self) -> LedgerResult<JobRecord> {
         let mut snapshot = self.pool.begin().await?;
-        let service =
-            sqlx::query_scalar("SELECT service FROM job").fetch_one(&mut *snapshot).await?;
+        let job = sqlx::query("SELECT service, callback_secret FROM job");
+        let job = job.fetch_one(&mut *snapshot).await?;
+        let mut job = RowReader::new(&job);
+        let (service, callback_secret) = (job.value()?, job.callback_secret()?);
         let newest = "SELECT edition, columns, source_column, base_dir FROM editions \
                       ORDER BY edition DESC LIMIT 1";
         let newest = sqlx::query(newest).fetch_optional(&mut *snapshot).await?;
@@ -94,6 +96,7 @@ impl Reader {
             begun,
             header,
             service,
+            callback_secret,
         })
     }
 

@@ -1,6 +1,6 @@
 //! The plain data that goes into and comes out of a ledger.
 
-use crate::core::{Edition, Failure, Item, ItemKey, ItemState, Micros};
+use crate::core::{CallbackSecret, Edition, Failure, Item, ItemKey, ItemState, Micros};
 
 /// What a manifest says of itself before its first row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,9 @@ pub struct JobRecord {
     pub header: Option<EditionHeader>,
     /// The service this job's requests belong to.
     pub service: Option<String>,
+    /// The secret of the job's callback addresses, the same for the life of the ledger:
+    /// a later run understands what is called back about the requests of an earlier one.
+    pub callback_secret: CallbackSecret,
 }
 
 /// Sums of money.

@@ -19,7 +19,8 @@ use super::{
     record::RowRecord,
 };
 use crate::core::{
-    Attempt, Booking, Edition, Item, ItemId, ItemKey, ItemState, Micros, Request, RequestId,
+    Attempt, Booking, CallbackSecret, Edition, Item, ItemId, ItemKey, ItemState, Micros, Request,
+    RequestId,
 };
 
 /// The columns that [`RowReader::kept`] reads, in its order.
@@ -50,6 +51,12 @@ impl<'r> RowReader<'r> {
         let value = self.row.try_get(self.next)?;
         self.next += 1;
         Ok(value)
+    }
+
+    /// Reads the next column as the secret of a job's callback addresses.
+    pub(super) fn callback_secret(&mut self) -> LedgerResult<CallbackSecret> {
+        let bytes: &[u8] = self.value()?;
+        bytes.try_into().map(CallbackSecret::new).map_err(damaged)
     }
 
     /// Reads the next column as an item's key.

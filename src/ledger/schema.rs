@@ -9,6 +9,7 @@ use sqlx::{
     Connection, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteSynchronous},
 };
+use uuid::Uuid;
 
 use super::contract::{LedgerError, LedgerResult};
 
@@ -16,10 +17,16 @@ use super::contract::{LedgerError, LedgerResult};
 const APPLICATION_ID: i64 = 0x5242_4C47;
 
 /// All migrations; the index plus one is the schema version it leads to.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_ledger.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_ledger.sql"),
+    include_str!("migrations/0002_callback_secret.sql"),
+];
 
 /// Newest schema version this program knows.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// The schema version from which on a job has a secret for its callback addresses.
+const CALLBACK_SECRET_SINCE: usize = 2;
 
 /// How long a connection waits for another process before it gives up. Only a
 /// program that should not be there, or a checkpoint at close, makes us wait.
@@ -77,12 +84,25 @@ pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> L
     };
     sqlx::raw_sql("PRAGMA journal_mode = WAL").execute(&mut *connection).await?;
     let done = usize::try_from(version).unwrap_or(0);
-    for migration in MIGRATIONS.into_iter().skip(done) {
+    for (index, migration) in MIGRATIONS.into_iter().enumerate().skip(done) {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::raw_sql(migration).execute(&mut *transaction).await?;
+        if index + 1 == CALLBACK_SECRET_SINCE {
+            let secret = random_bytes();
+            let kept = sqlx::query("UPDATE job SET callback_secret = ?1").bind(&secret[..]);
+            kept.execute(&mut *transaction).await?;
+        }
         transaction.commit().await?;
     }
     Ok(())
+}
+
+/// Returns 32 bytes from 244 bits of the system's randomness.
+fn random_bytes() -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(Uuid::new_v4().as_bytes());
+    hasher.update(Uuid::new_v4().as_bytes());
+    hasher.finalize().into()
 }
 
 /// Checks that the file is a ledger which this program can read as it is.
@@ -142,6 +162,28 @@ mod tests {
         }
         assert_eq!(MIGRATIONS.len(), usize::try_from(VERSION).unwrap());
         check(&mut connection, Path::new("x")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_ledger_of_an_older_version_gets_a_secret_of_its_own() {
+        let mut secrets = Vec::new();
+        for _ in 0..2 {
+            let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+            sqlx::raw_sql(MIGRATIONS[0]).execute(&mut connection).await.unwrap();
+            sqlx::raw_sql("UPDATE job SET fence = 7").execute(&mut connection).await.unwrap();
+            for _ in 0..2 {
+                migrate(&mut connection, Path::new("x")).await.unwrap();
+                let job: (i64, Vec<u8>) = sqlx::query_as("SELECT fence, callback_secret FROM job")
+                    .fetch_one(&mut connection)
+                    .await
+                    .unwrap();
+                assert_eq!((job.0, job.1.len()), (7, 32), "the rest is as it was");
+                secrets.push(job.1);
+            }
+        }
+        assert_eq!(secrets[0], secrets[1], "and keeps it");
+        assert_eq!(secrets[2], secrets[3]);
+        assert_ne!(secrets[0], secrets[2]);
     }
 
     #[tokio::test]

@@ -36,6 +36,9 @@ impl Counts {
                 self.all = *complete;
             }
             RunEvent::Submitted { .. } => self.submitted += 1,
+            RunEvent::Named { was_told, .. } => {
+                self.in_doubt = self.in_doubt.saturating_sub(u64::from(*was_told));
+            }
             RunEvent::Settled(item) => match item.state {
                 ItemState::Failed => self.failed += 1,
                 ItemState::InDoubt => self.in_doubt += 1,
@@ -66,6 +69,9 @@ impl Counts {
 fn notice(event: &RunEvent) -> Option<String> {
     match event {
         RunEvent::Settled(item) => failure_line(item),
+        RunEvent::Named { request_id, .. } => Some(format!(
+            "no longer in doubt: the service has called back about request `{request_id}`"
+        )),
         RunEvent::GateClosed { endpoint, pause } => Some(format!(
             "the service asked for a pause: no {} for {:.1} s",
             endpoint.as_str(),

@@ -4,18 +4,23 @@
 //! so its tests need no runtime of their own. It is driven by the coordinator.
 //!
 //! This file takes items in and knows when a run is over; [`starts`] decides what may
-//! start, [`ends`] what follows from a step that has ended.
+//! start, [`ends`] what follows from a step that has ended, [`calls`] what follows from
+//! a callback of the service and from items in doubt.
 
+mod calls;
 mod ends;
 mod starts;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::time::Instant;
+
+use calls::EarlyCall;
 
 use super::{
     breaker::Breaker,
@@ -53,8 +58,16 @@ pub(super) struct Board {
     pub(super) mode: Mode,
     lanes: Lanes,
     /// Waiting for a time; their state says for what.
-    parked: BTreeMap<ItemId, Item>,
+    parked: BTreeMap<ItemId, Waiting>,
     running: BTreeMap<ItemId, Running>,
+    /// Items in doubt whose request is being named, or that are being taken up again.
+    resolving: BTreeSet<ItemId>,
+    /// Items that fell in doubt in this run and still are, with when they were sent. They
+    /// are few, because of the breaker; only kept where callbacks are waited for.
+    doubtful: BTreeMap<ItemId, Instant>,
+    /// How long to wait for callbacks about those; `None` when the service is not asked
+    /// to call back.
+    patience: Option<Duration>,
     /// Items whose download is still to come.
     ready: usize,
     /// The output folder or the ledger cannot be written: downloading is useless.
@@ -69,6 +82,18 @@ struct Running {
     /// What the item had committed and may commit by this step.
     set_aside: Micros,
     since: Instant,
+    /// Which submit of the item this is, if it is one; else the last.
+    attempt: u32,
+    /// The service has called back before it has answered.
+    called: Option<EarlyCall>,
+}
+
+/// An item that waits for a time.
+#[derive(Debug)]
+struct Waiting {
+    item: Item,
+    /// A callback may bring its poll forward, but not before this.
+    soonest: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -102,7 +127,13 @@ fn step_for(state: ItemState) -> Option<Step> {
 }
 
 impl Board {
-    pub(super) fn new(rules: Arc<RunSettings>, clock: Clock, budget: Budget) -> Self {
+    /// With `patience`, the service is asked to call back, and polls are only for safety.
+    pub(super) fn new(
+        rules: Arc<RunSettings>,
+        clock: Clock,
+        budget: Budget,
+        patience: Option<Duration>,
+    ) -> Self {
         let pacer = Pacer::new(rules.submit, rules.poll, rules.fetch, clock);
         Self {
             rules,
@@ -115,6 +146,9 @@ impl Board {
             lanes: Lanes::default(),
             parked: BTreeMap::new(),
             running: BTreeMap::new(),
+            resolving: BTreeSet::new(),
+            doubtful: BTreeMap::new(),
+            patience,
             ready: 0,
             output_broken: false,
             told: Vec::new(),
@@ -129,7 +163,8 @@ impl Board {
         if item.state == ItemState::Ready {
             self.ready += 1;
         }
-        self.place(item, actions);
+        // Nobody knows when the earlier run has polled it.
+        self.place(item, self.after_a_poll(), actions);
     }
 
     /// Takes in items that the ledger offers.
@@ -138,28 +173,32 @@ impl Board {
         if self.mode != Mode::Running {
             return;
         }
+        let now = self.clock.instant();
         for item in items {
             // A URL made by an earlier run may have died with it.
             if item.staged_url.is_some() {
                 self.lanes.stage.push_back(item);
             } else {
-                self.place(item, actions);
+                self.place(item, now, actions);
             }
         }
     }
 
-    /// Puts an item where its state says, or parks it until its time.
-    fn place(&mut self, item: Item, actions: &mut Vec<Action>) {
+    /// Puts an item where its state says, or parks it until its time; a callback may
+    /// bring a poll forward to `soonest`.
+    fn place(&mut self, item: Item, soonest: Instant, actions: &mut Vec<Action>) {
         let Some(step) = step_for(item.state).filter(|step| self.wants(*step)) else { return };
+        let not_before = item.not_before.map(|at| self.clock.instant_of(at, self.rules.deadline));
+        let soonest = not_before.map_or(soonest, |at| at.max(soonest));
         let waits_until = match item.state {
-            ItemState::Submitted => Some(self.next_poll(&item)),
-            _ => item.not_before.map(|at| self.clock.instant_of(at, self.rules.deadline)),
+            ItemState::Submitted => Some(self.next_poll(&item).max(soonest)),
+            _ => not_before,
         };
         match waits_until.filter(|at| *at > self.clock.instant()) {
             Some(_) if self.mode == Mode::Draining => {}
             Some(at) => {
                 actions.push(Action::Park(item.id, at));
-                self.parked.insert(item.id, item);
+                self.parked.insert(item.id, Waiting { item, soonest });
             }
             None => self.lanes.of(step).push_back(item),
         }
@@ -176,18 +215,26 @@ impl Board {
         }
     }
 
-    /// Never sooner than the cadence says, nor than the item's own back-off.
+    /// Returns when the cadence wants the next poll of an item.
     fn next_poll(&self, item: &Item) -> Instant {
         let now = self.clock.now();
         let age = item.submitted_at.map_or(self.rules.deadline, |at| elapsed(at, now));
-        let by_cadence = self.clock.instant() + self.rules.cadence.next_poll(age);
-        let by_item = item.not_before.map(|at| self.clock.instant_of(at, self.rules.deadline));
-        by_item.map_or(by_cadence, |at| at.max(by_cadence))
+        let cadence = self.rules.cadence;
+        let wait = match self.patience {
+            Some(_) => cadence.with_callbacks(),
+            None => cadence.next_poll(age),
+        };
+        self.clock.instant() + wait
+    }
+
+    /// Returns when an item that was polled just now may be polled again.
+    fn after_a_poll(&self) -> Instant {
+        self.clock.instant() + self.rules.cadence.interval
     }
 
     /// An item's time has come.
     pub(super) fn due(&mut self, id: ItemId) {
-        let Some(item) = self.parked.remove(&id) else { return };
+        let Some(Waiting { item, .. }) = self.parked.remove(&id) else { return };
         if let Some(step) = step_for(item.state) {
             self.lanes.of(step).push_back(item);
         }
@@ -249,12 +296,13 @@ impl Board {
     fn forget_unsubmitted(&mut self) {
         self.lanes.stage.clear();
         self.lanes.submit.clear();
-        self.parked.retain(|_, item| !matches!(item.state, ItemState::Pending | ItemState::Staged));
+        let unsubmitted = |state| matches!(state, ItemState::Pending | ItemState::Staged);
+        self.parked.retain(|_, waiting| !unsubmitted(waiting.item.state));
     }
 
     fn forget_unpolled(&mut self) {
         self.lanes.poll.clear();
-        self.parked.retain(|_, item| item.state == ItemState::Ready);
+        self.parked.retain(|_, waiting| waiting.item.state == ItemState::Ready);
     }
 
     /// Returns how many steps are running.
@@ -262,11 +310,17 @@ impl Board {
         self.running.len()
     }
 
-    /// Returns true when nothing is left to do in this run.
+    /// Returns true when nothing is left to do in this run, nor to wait for.
     pub(super) fn is_over(&self) -> bool {
-        let idle = self.running.is_empty() && self.lanes.fetch.is_empty();
+        self.has_nothing_to_do() && self.patience_ends().is_none()
+    }
+
+    fn has_nothing_to_do(&self) -> bool {
+        let steps = self.running.is_empty() && self.resolving.is_empty();
         let nothing_owed = self.lanes.poll.is_empty() && self.parked.is_empty();
-        idle && nothing_owed
+        steps
+            && self.lanes.fetch.is_empty()
+            && nothing_owed
             && match self.mode {
                 Mode::Running => {
                     self.supply.is_exhausted()

@@ -15,12 +15,13 @@ use super::{
     settings::RunSettings,
     shutdown::{StopLevel, Stops},
     step::{Action, Finished, Step},
+    webhooks::Webhooks,
     worker::Workers,
 };
 use crate::{
     api::RestoreApi,
     clock::Clock,
-    core::{Budget, Fence, HaltCause, Item, ItemId, RunEvent},
+    core::{Budget, Callback, Fence, HaltCause, Item, ItemId, RunEvent},
     fetch::Fetcher,
     ledger::{Ledger, LedgerError},
     report::Reporter,
@@ -43,6 +44,8 @@ pub struct Parts {
     pub fence: Fence,
     /// Hears what happens.
     pub reporter: Box<dyn Reporter>,
+    /// How the service calls back; `None` when it is not asked to.
+    pub webhooks: Option<Webhooks>,
 }
 
 /// How a run ended.
@@ -72,6 +75,7 @@ pub enum RunError {
 enum Event {
     Stop(StopLevel, i32),
     Finished(Result<Finished, JoinError>),
+    Called(Callback),
     Intake(Option<IntakeNotice>),
     Due(ItemId),
     Wake,
@@ -110,6 +114,7 @@ struct Coordinator {
     poller: Poller,
     actions: Vec<Action>,
     intake: Option<mpsc::Receiver<IntakeNotice>>,
+    callbacks: Option<mpsc::Receiver<Callback>>,
     stops: Stops,
     reporter: Box<dyn Reporter>,
     outcome: Outcome,
@@ -127,15 +132,28 @@ impl Coordinator {
         intake: mpsc::Receiver<IntakeNotice>,
         stops: Stops,
     ) -> Self {
-        let Parts { ledger, api, stager, fetcher, clock, fence, reporter } = parts;
-        let workers = Workers { ledger, api, stager, fetcher, clock, fence, rules: rules.clone() };
+        let Parts { ledger, api, stager, fetcher, clock, fence, reporter, webhooks } = parts;
+        let patience = webhooks.as_ref().map(|webhooks| webhooks.patience);
+        let (addresses, callbacks) =
+            webhooks.map(|webhooks| (webhooks.addresses, webhooks.callbacks)).unzip();
+        let workers = Workers {
+            ledger,
+            api,
+            stager,
+            fetcher,
+            clock,
+            fence,
+            rules: rules.clone(),
+            callbacks: addresses,
+        };
         Self {
-            board: Board::new(rules.clone(), clock, budget),
+            board: Board::new(rules.clone(), clock, budget, patience),
             workers: Arc::new(workers),
             tasks: JoinSet::new(),
             poller: Poller::default(),
             actions: Vec::new(),
             intake: Some(intake),
+            callbacks,
             stops,
             reporter,
             outcome: Outcome::default(),
@@ -165,7 +183,8 @@ impl Coordinator {
     /// simulated run is repeatable.
     async fn next_event(&mut self, wake: Option<Instant>) -> Event {
         let wake = [wake, self.drain_ends].into_iter().flatten().min();
-        let Self { stops, tasks, intake, poller, .. } = self;
+        let hears_calls = self.callbacks.is_some() && self.board.hears_calls();
+        let Self { stops, tasks, callbacks, intake, poller, .. } = self;
         let waits = !poller.is_empty();
         // Stops can always come, so the select below would wait for them for ever.
         if tasks.is_empty() && intake.is_none() && !waits && wake.is_none() {
@@ -174,7 +193,8 @@ impl Coordinator {
         tokio::select! { biased;
             Some((level, signal)) = stops.next() => Event::Stop(level, signal),
             Some(done) = tasks.join_next() => Event::Finished(done),
-            notice = next_notice(intake), if intake.is_some() => Event::Intake(notice),
+            Some(callback) = next_of(callbacks), if hears_calls => Event::Called(callback),
+            notice = next_of(intake), if intake.is_some() => Event::Intake(notice),
             Some(item) = poller.due(), if waits => Event::Due(item),
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Event::Wake,
             else => Event::Stuck,
@@ -192,6 +212,7 @@ impl Coordinator {
                 self.outcome.panics += 1;
                 self.wind_down();
             }
+            Event::Called(callback) => self.board.called(callback, &mut self.actions),
             Event::Intake(notice) => self.heard_from_intake(notice),
             Event::Due(item) => self.board.due(item),
             Event::Wake => {}
@@ -262,6 +283,13 @@ impl Coordinator {
             Finished::Loaded { items, complete } => {
                 self.board.loaded(items, complete, &mut self.actions);
             }
+            Finished::Resolved { id, item } => {
+                self.board.resolved(id, item.map(|item| *item), &mut self.actions);
+            }
+            Finished::Unresolved { id, error } => {
+                self.board.resolved(id, None, &mut self.actions);
+                self.ledger_failed(error, None);
+            }
             Finished::Probed(sane) => self.board.breaker.probed(sane, Instant::now()),
             Finished::ProbeRefused(failure) => self.board.halt(HaltCause::Account(failure), false),
         }
@@ -300,6 +328,12 @@ impl Coordinator {
                 Action::Probe => {
                     self.tasks.spawn(workers.probe());
                 }
+                Action::Name { item, attempt, request_id } => {
+                    self.tasks.spawn(workers.name(item, attempt, request_id));
+                }
+                Action::Resubmit(item) => {
+                    self.tasks.spawn(workers.resubmit(item));
+                }
                 Action::Park(item, at) => self.poller.park(item, at),
             }
         }
@@ -324,8 +358,8 @@ impl Coordinator {
     }
 }
 
-async fn next_notice(intake: &mut Option<mpsc::Receiver<IntakeNotice>>) -> Option<IntakeNotice> {
-    intake.as_mut()?.recv().await
+async fn next_of<T>(channel: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
+    channel.as_mut()?.recv().await
 }
 
 #[cfg(test)]

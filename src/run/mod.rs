@@ -37,6 +37,7 @@ mod shutdown;
 mod step;
 mod supply;
 mod verdict;
+mod webhooks;
 mod worker;
 
 pub use coordinator::{Outcome, Parts, RunError, run};
@@ -48,4 +49,5 @@ pub use recorder::{Recorder, RecorderError, RecorderHandle, RecorderReporter};
 pub use settings::RunSettings;
 pub(crate) use shutdown::die_of;
 pub use shutdown::{StopLevel, Stops};
+pub use webhooks::Webhooks;
 pub use worker::probe;

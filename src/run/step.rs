@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    core::{Failure, Item, ItemId},
+    core::{Failure, Item, ItemId, RequestId},
     ledger::LedgerError,
 };
 
@@ -70,6 +70,16 @@ pub(super) enum Finished {
         items: Vec<Item>,
         complete: bool,
     },
+    /// What was to be done about an item in doubt is done; `None` when nothing was.
+    Resolved {
+        id: ItemId,
+        item: Option<Box<Item>>,
+    },
+    /// The same, and the ledger cannot go on.
+    Unresolved {
+        id: ItemId,
+        error: LedgerError,
+    },
     /// A probe came back; `Err` when the service gave no sane answer.
     Probed(Result<(), Failure>),
     /// A probe was refused: the key is wrong.
@@ -86,6 +96,10 @@ pub(super) enum Action {
     Load { after: ItemId, complete: bool },
     /// Ask for the status of a request to see whether the service is back.
     Probe,
+    /// Write down the name of the request of an attempt, if that is in doubt.
+    Name { item: ItemId, attempt: u32, request_id: RequestId },
+    /// Take an item in doubt up again, as the policy says.
+    Resubmit(ItemId),
     /// Wake an item at this time.
     Park(ItemId, tokio::time::Instant),
 }

@@ -16,7 +16,7 @@ use crate::{
     api::{Known, RestoreApi, StatusOutcome, SubmitOrder},
     clock::Clock,
     core::{
-        Artifact, Fence, InDoubtPolicy, Item, ItemEvent, ItemId, ItemState, MOST_DOUBTFUL_SUBMITS,
+        Artifact, CallbackAddresses, Fence, Item, ItemEvent, ItemId, ItemState, RequestId,
         artifact_stem,
     },
     fetch::{FetchError, Fetcher},
@@ -48,6 +48,8 @@ pub(super) struct Workers {
     pub(super) clock: Clock,
     pub(super) fence: Fence,
     pub(super) rules: Arc<RunSettings>,
+    /// Where the service is asked to call back.
+    pub(super) callbacks: Option<CallbackAddresses>,
 }
 
 type StepResult = Result<StepReport, LedgerError>;
@@ -114,17 +116,10 @@ impl Workers {
             img: item.staged_url.clone().unwrap_or_else(|| item.source.clone()),
             scale: item.scale,
             version: item.version.clone(),
+            webhook: self.callbacks.as_ref().map(|to| to.address(item.id, item.attempts())),
         };
         let outcome = self.api.submit(&order).await;
-        let mut report = self.conclude(Step::Submit, item, verdict::submitted(outcome)).await?;
-        if report.item.state == ItemState::InDoubt && self.may_resubmit(&report.item) {
-            report.item = self.advance(report.item.id, ItemEvent::Resubmit).await?;
-        }
-        Ok(report)
-    }
-
-    fn may_resubmit(&self, item: &Item) -> bool {
-        self.rules.in_doubt == InDoubtPolicy::Resubmit && item.attempts() < MOST_DOUBTFUL_SUBMITS
+        self.conclude(Step::Submit, item, verdict::submitted(outcome)).await
     }
 
     async fn poll(&self, item: Item) -> StepResult {
@@ -182,7 +177,9 @@ impl Workers {
                 Ok(item) => return Ok(item),
                 Err(error) => error,
             };
-            if let ItemEvent::Accepted { request_id, .. } = &event {
+            if let ItemEvent::Accepted { request_id, .. } | ItemEvent::RequestNamed { request_id } =
+                &event
+            {
                 tracing::error!(item.id = %id, request.id = %request_id, %error,
                     "the name of an accepted request could not be written");
             }
@@ -195,6 +192,31 @@ impl Workers {
 
     async fn advance(&self, item: ItemId, event: ItemEvent) -> Result<Item, LedgerError> {
         self.ledger.advance(self.fence, item, event, self.clock.now()).await
+    }
+
+    /// Writes down the name of a request, if its attempt is the latest of its item and in
+    /// doubt. A callback may be late, doubled, or about something that was resolved
+    /// otherwise: then nothing happens.
+    pub(super) async fn name(
+        self: Arc<Self>,
+        id: ItemId,
+        attempt: u32,
+        request_id: RequestId,
+    ) -> Finished {
+        let named = async {
+            let item = self.ledger.item(id).await?;
+            if item.state != ItemState::InDoubt || item.attempts() != attempt {
+                return Ok(None);
+            }
+            let item = self.keep(id, ItemEvent::RequestNamed { request_id }).await?;
+            Ok(Some(item))
+        };
+        resolved(id, named.await)
+    }
+
+    /// Takes an item in doubt up again.
+    pub(super) async fn resubmit(self: Arc<Self>, id: ItemId) -> Finished {
+        resolved(id, self.advance(id, ItemEvent::Resubmit).await.map(Some))
     }
 
     /// Reads the next items that are not submitted yet.
@@ -213,6 +235,17 @@ impl Workers {
             StatusOutcome::Account(failure) => Finished::ProbeRefused(failure),
             _ => Finished::Probed(Ok(())),
         }
+    }
+}
+
+/// An item that is unknown, or was moved by something else, is left alone.
+fn resolved(id: ItemId, result: Result<Option<Item>, LedgerError>) -> Finished {
+    match result {
+        Ok(item) => Finished::Resolved { id, item: item.map(Box::new) },
+        Err(LedgerError::Illegal { .. } | LedgerError::UnknownItem(_)) => {
+            Finished::Resolved { id, item: None }
+        }
+        Err(error) => Finished::Unresolved { id, error },
     }
 }
 

@@ -26,6 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("run", &["core", "clock", "manifest", "ledger", "limit", "stage", "api", "fetch", "report"]),
     ("engine", &["core"]),
     ("gateway", &["core", "clock", "engine", "fetch", "api::wire"]),
+    ("webhook", &["core", "api::webhook"]),
     ("config", &["core"]),
     ("telemetry", &["config"]),
     ("cli", EVERYTHING),

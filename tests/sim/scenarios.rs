@@ -3,8 +3,8 @@
 use restore_batch::{
     core::InDoubtPolicy,
     testing::sim::{
-        AccountFaults, Courses, Faults, FetchFaults, PollFaults, Retry, Scenario, Stopping,
-        SubmitFaults, Window,
+        AccountFaults, Courses, Faults, FetchFaults, HookFaults, PollFaults, Retry, Scenario,
+        Stopping, SubmitFaults, Window,
     },
 };
 
@@ -38,6 +38,7 @@ pub(crate) const STORM: Faults = Faults {
         strange_word: 0.03,
     },
     fetch: FetchFaults { cut: 0.1, slow: 0.05, expired: 0.1, panic: 0.0 },
+    hook: HookFaults { lost: 0.1, doubled: 0.2, early: 0.2, late: 0.1, forged: 0.2 },
     account: AccountFaults { wallet: 0, key_revoked_at: None, model_disabled_at: None },
     down: Window::new(0, 0),
     silent: Window::new(0, 0),
@@ -74,11 +75,24 @@ fn services() -> Vec<Scenario> {
         with("no-downloads", Faults { media_down: Window::new(15, 600), ..STORM }),
         with("pauses", pauses()),
         with("strange-answers", strange_answers()),
+        Scenario { webhooks: true, ..with("webhooks", STORM) },
+        Scenario {
+            webhooks: true,
+            in_doubt: InDoubtPolicy::Resubmit,
+            stops: Stopping::Anytime,
+            ..with("webhooks-resubmit", doubtful())
+        },
+        Scenario { webhooks: true, cap: Some(9), ..with("webhooks-capped", doubtful()) },
         // Without FAILED, which a retry pays for once more: everything else that has failed
         // is asked for again, or was free.
         Scenario { retry: Some(Retry::Failed), ..with("retried", retried()) },
         Scenario { retry: Some(Retry::InDoubtToo), ..with("retried-in-doubt", STORM) },
     ]
+}
+
+fn doubtful() -> Faults {
+    let submit = SubmitFaults { reply_lost: 0.2, server_error: 0.1, hang: 0.05, ..STORM.submit };
+    Faults { submit, ..STORM }
 }
 
 fn pauses() -> Faults {

@@ -40,7 +40,12 @@ fn impatient(base: &str) -> HttpApi {
 }
 
 fn order() -> SubmitOrder {
-    SubmitOrder { img: "https://h.org/a?b=1&c=ü".into(), scale: 2, version: "v1.4".into() }
+    SubmitOrder {
+        img: "https://h.org/a?b=1&c=ü".into(),
+        scale: 2,
+        version: "v1.4".into(),
+        webhook: None,
+    }
 }
 
 fn known(id: &str, polling_url: Option<String>) -> Known {

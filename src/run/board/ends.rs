@@ -3,7 +3,7 @@
 
 use super::{
     super::step::{Action, Signal, Step, StepReport},
-    Board,
+    Board, Running,
 };
 use crate::{
     clock::elapsed,
@@ -14,15 +14,32 @@ impl Board {
     /// A step has ended.
     pub(in crate::run) fn ended(&mut self, report: StepReport, actions: &mut Vec<Action>) {
         let StepReport { step, item, signal, retrying } = report;
-        let set_aside = self.running.remove(&item.id).map_or(Micros::ZERO, |step| step.set_aside);
+        let ran = self.running.remove(&item.id);
+        let set_aside = ran.as_ref().map_or(Micros::ZERO, |ran| ran.set_aside);
         self.budget.settle(set_aside, item.committed());
         self.give_back(step, item.state);
         match step {
             Step::Fetch => self.hear_of_download(item.id, signal),
             _ => self.hear(step, signal),
         }
+        let Some(Running { since, called, .. }) = ran.filter(|_| step == Step::Submit) else {
+            self.tell(step, &item, retrying);
+            return self.place(item, self.after_a_poll(), actions);
+        };
+        if item.state == ItemState::InDoubt
+            && self.fell_in_doubt(&item, since, called.clone(), actions)
+        {
+            return;
+        }
         self.tell(step, &item, retrying);
-        self.place(item, actions);
+        match item.state {
+            // It is done already, or has failed.
+            ItemState::Submitted if called.is_some() && self.wants(Step::Poll) => {
+                self.lanes.poll.push_back(item);
+            }
+            // The first poll may come at once.
+            _ => self.place(item, since, actions),
+        }
     }
 
     /// A step has panicked, or could not write what it did. Its item stays in the ledger as

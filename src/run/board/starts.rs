@@ -32,6 +32,7 @@ impl Board {
             let hand = self.lanes.submit.len() + self.lanes.stage.len();
             actions.extend(self.supply.want(hand));
         }
+        sooner(self.patience_ends().filter(|_| self.has_nothing_to_do()));
         wake
     }
 
@@ -106,7 +107,14 @@ impl Board {
             item.tries = item.tries.min(self.rules.fetch_retry.tries.saturating_sub(2));
         }
         let set_aside = item.committed() + may_commit;
-        self.running.insert(item.id, Running { step, set_aside, since: self.clock.instant() });
+        let running = Running {
+            step,
+            set_aside,
+            since: self.clock.instant(),
+            attempt: item.attempts() + u32::from(step == Step::Submit),
+            called: None,
+        };
+        self.running.insert(item.id, running);
         actions.push(Action::Start(step, Box::new(item)));
     }
 

@@ -32,7 +32,7 @@ impl Table {
     fn after_spending(committed: Micros, rules: RunSettings) -> Self {
         let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
         let budget = Budget::new(committed, rules.max_spend);
-        let board = Board::new(Arc::new(rules), clock, budget);
+        let board = Board::new(Arc::new(rules), clock, budget, None);
         let (actions, working, parked) = Default::default();
         Self { board, clock, actions, working, parked }
     }
@@ -73,6 +73,10 @@ impl Table {
                 }
                 Action::Probe => words.push("probe".into()),
                 Action::Load { .. } => words.push("load".into()),
+                Action::Name { item, attempt, request_id } => {
+                    words.push(format!("name {item} {attempt} {request_id}"));
+                }
+                Action::Resubmit(id) => words.push(format!("resubmit {id}")),
             }
         }
         self.check_slots();
@@ -128,7 +132,13 @@ impl Table {
     fn check_slots(&self) {
         let board = &self.board;
         let at_service = |item: &&Item| item.state == ItemState::Submitted;
-        let waiting = board.parked.values().chain(&board.lanes.poll).filter(at_service).count();
+        let waiting = board
+            .parked
+            .values()
+            .map(|waiting| &waiting.item)
+            .chain(&board.lanes.poll)
+            .filter(at_service)
+            .count();
         let count = |step| self.working.values().filter(|(found, _)| *found == step).count();
         let (submits, polls) = (count(Step::Submit), count(Step::Poll));
         assert!(board.pacer.in_use(Endpoint::Submit) >= waiting + submits + polls);

@@ -103,6 +103,7 @@ impl Job {
             clock: self.clock,
             fence: self.fence,
             reporter: Box::new(self.heard.clone()),
+            webhooks: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use super::hooks::Hook;
 use crate::core::Endpoint;
 
 /// One accepted request.
@@ -71,6 +72,8 @@ pub(super) struct Books {
     pub(super) requests: BTreeMap<String, Accepted>,
     calls: Vec<Call>,
     number: u32,
+    /// What the service is going to call back, by number.
+    pub(super) hooks: BTreeMap<u32, Hook>,
     /// The owner has filled the wallet and mended the key and the model.
     pub(super) mended: bool,
 }

@@ -7,11 +7,13 @@ use std::{
 
 use jiff::SignedDuration;
 use tokio::{sync::mpsc, task::JoinHandle};
+use url::Url;
 
 use super::{
     BoundaryLedger, FakeFetcher, FakeService, Scenario,
     dice::What,
     fetcher::Disk,
+    hooks::Postman,
     rows::{Version, header},
     scenario::{Retry, Stopping},
     scene::{Scene, lock},
@@ -19,18 +21,21 @@ use super::{
 };
 use crate::{
     api::RestoreApi,
-    core::{Budget, Edition, Failure, Fence, RunEvent},
+    core::{Budget, CallbackAddresses, Edition, Failure, Fence, RunEvent},
     fetch::Fetcher,
     ledger::{Ledger, LedgerError, LedgerResult, MemoryLedger},
     report::Reporter,
     run::{
         self, Intake, IntakeError, IntakeNotice, IntakePlan, Outcome, Parts, RunError, StopLevel,
-        Stops,
+        Stops, Webhooks,
         recovery::{recover, retry_failed},
         start_intake,
     },
     stage::Stager,
 };
+
+/// How long a run waits for callbacks about what is in doubt.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Rows written at once.
 const BATCH: usize = 4;
@@ -82,6 +87,8 @@ pub(super) struct Client {
     pub(super) disk: Disk,
     pub(super) asked: Arc<Mutex<Vec<Asked>>>,
     pub(super) wraps: Wraps,
+    /// Where the service calls back.
+    pub(super) root: Url,
 }
 
 impl Client {
@@ -100,14 +107,16 @@ impl Client {
         }
         let owed = recover(ledger.as_ref(), fence, &rules, clock.now()).await?;
         let budget = Budget::new(ledger.totals().await?.money.committed(), rules.max_spend);
+        let (service, webhooks) = self.service(ledger.as_ref()).await?;
         let parts = Parts {
             ledger: ledger.clone(),
-            api: wrapped(self.wraps.api.as_ref(), Arc::new(FakeService::new(self.scene.clone()))),
+            api: wrapped(self.wraps.api.as_ref(), Arc::new(service)),
             stager: Arc::new(NoStager),
             fetcher: self.fetcher(),
             clock,
             fence,
             reporter: Box::new(Told(self.scene.clone())),
+            webhooks,
         };
         let (intake, reading) = match unread {
             Some(edition) => self.start_reading(ledger, fence, edition),
@@ -127,7 +136,18 @@ impl Client {
         wrapped(self.wraps.ledger.as_ref(), Arc::new(ledger))
     }
 
-    /// Another life draws other downloads.
+    /// Returns the service, and the way back from it where the scenario has one.
+    async fn service(&self, ledger: &dyn Ledger) -> LedgerResult<(FakeService, Option<Webhooks>)> {
+        if !self.scenario.webhooks {
+            return Ok((FakeService::new(self.scene.clone(), None), None));
+        }
+        let secret = ledger.job().await?.callback_secret;
+        let (postman, callbacks) = Postman::new(self.scene.clone(), secret);
+        let addresses = CallbackAddresses::new(self.root.clone(), secret);
+        let webhooks = Webhooks { addresses, callbacks, patience: PATIENCE };
+        Ok((FakeService::new(self.scene.clone(), Some(postman)), Some(webhooks)))
+    }
+
     fn fetcher(&self) -> Arc<dyn Fetcher> {
         let fetcher = FakeFetcher::new(self.scene.clone(), self.disk.clone());
         wrapped(self.wraps.fetcher.as_ref(), Arc::new(fetcher))

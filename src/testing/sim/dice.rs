@@ -27,6 +27,8 @@ pub(super) enum What {
     Wall,
     Import,
     Write,
+    HookFate,
+    Forged,
 }
 
 /// Rolls that depend on the seed and their arguments only, never on the order in which

@@ -18,6 +18,8 @@ pub struct Faults {
     pub poll: PollFaults,
     /// Of downloads.
     pub fetch: FetchFaults,
+    /// Of webhooks.
+    pub hook: HookFaults,
     /// Of the account.
     pub account: AccountFaults,
     /// The service refuses connections.
@@ -100,6 +102,22 @@ pub struct FetchFaults {
     pub expired: f64,
     /// The step panics.
     pub panic: f64,
+}
+
+/// Faults of webhooks, where the client has asked for them; the first four together at
+/// most one.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct HookFaults {
+    /// It never comes.
+    pub lost: f64,
+    /// It comes twice.
+    pub doubled: f64,
+    /// It comes before the answer to the submit.
+    pub early: f64,
+    /// It comes minutes late.
+    pub late: f64,
+    /// Others come that somebody has made up.
+    pub forged: f64,
 }
 
 /// What the owner of the account has to mend.

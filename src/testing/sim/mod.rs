@@ -24,6 +24,7 @@ mod scene;
 // The other machines.
 mod books;
 mod fetcher;
+mod hooks;
 mod ledger;
 mod reply;
 mod rows;
@@ -37,7 +38,9 @@ mod world;
 
 pub use boundary::Boundaries;
 pub use client::Wrap;
-pub use faults::{AccountFaults, Courses, Faults, FetchFaults, PollFaults, SubmitFaults, Window};
+pub use faults::{
+    AccountFaults, Courses, Faults, FetchFaults, HookFaults, PollFaults, SubmitFaults, Window,
+};
 pub use fetcher::FakeFetcher;
 pub use ledger::BoundaryLedger;
 pub use scenario::{Retry, Scenario, Stopping};

@@ -60,6 +60,8 @@ pub struct Scenario {
     /// The client's wall clock is wrong by up to a day, differently in each life, and is
     /// set while it runs.
     pub wall_jumps: bool,
+    /// The service is asked to call back.
+    pub webhooks: bool,
     /// A second client takes over while the first one runs.
     pub takeover: bool,
 }
@@ -99,6 +101,7 @@ impl Default for Scenario {
             import_gap: 0,
             edited: false,
             wall_jumps: false,
+            webhooks: false,
             takeover: false,
         }
     }

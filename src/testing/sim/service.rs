@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use super::{
     books::{Accepted, Call, Course, picture_of},
     dice::{Dice, What},
+    hooks::{Postman, schedule},
     reply::Reply,
     scene::Scene,
 };
@@ -34,6 +35,7 @@ pub(super) const UNKNOWN_GRACE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct FakeService {
     scene: Scene,
+    postman: Option<Postman>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +61,8 @@ enum PollFault {
 }
 
 impl FakeService {
-    pub(super) fn new(scene: Scene) -> Self {
-        Self { scene }
+    pub(super) fn new(scene: Scene, postman: Option<Postman>) -> Self {
+        Self { scene, postman }
     }
 
     fn dice(&self) -> Dice {
@@ -81,8 +83,9 @@ impl FakeService {
             return outcome;
         }
         let latency = self.latency(number, fault == Some(SubmitFault::Hang));
-        let flight =
-            Flight { service: self, picture: &picture, number, fault, left: self.scene.now() };
+        let webhook = order.webhook.as_deref();
+        let sent = Sent { picture: &picture, webhook, number, fault };
+        let flight = Flight { service: self, sent, left: self.scene.now() };
         tokio::time::sleep(latency / 2).await;
         let reply = flight.arrive();
         self.scene.boundaries.pass().await;
@@ -172,7 +175,8 @@ impl FakeService {
     }
 
     /// What the service does with a submit that reaches it now.
-    fn take(&self, picture: &str, number: u32, fault: Option<SubmitFault>, now: Duration) -> Reply {
+    fn take(&self, sent: Sent<'_>, now: Duration) -> Reply {
+        let Sent { number, fault, .. } = sent;
         let dice = self.dice();
         let wall = self.scene.client_wall();
         match fault {
@@ -189,7 +193,7 @@ impl FakeService {
             Some(SubmitFault::ServerError | SubmitFault::Hang | SubmitFault::Garbled)
         );
         let accepts = !hides || dice.hit(What::Accepted, number, 0.5);
-        let id = if accepts { self.accept(picture, number, now) } else { "none".to_owned() };
+        let id = if accepts { self.accept(sent, now) } else { "none".to_owned() };
         match fault {
             Some(SubmitFault::ServerError) => Reply::server_error(dice, number),
             Some(SubmitFault::Garbled) => Reply::garbled_submit(dice, number, &id),
@@ -222,7 +226,8 @@ impl FakeService {
         refused.then(|| Reply::refusal(status, "Unauthorized", "the key is not valid"))
     }
 
-    fn accept(&self, picture: &str, number: u32, at: Duration) -> String {
+    fn accept(&self, sent: Sent<'_>, at: Duration) -> String {
+        let Sent { picture, number, .. } = sent;
         let dice = self.dice();
         let courses = self.scene.faults.course;
         let table = [
@@ -248,6 +253,9 @@ impl FakeService {
             format_args!("accepted {id} of {picture}: {course:?}"),
         );
         self.scene.books().requests.insert(id.clone(), request);
+        if let Some(address) = sent.webhook {
+            schedule(&self.scene, address, &id, number, at, takes);
+        }
         id
     }
 
@@ -315,28 +323,39 @@ impl FakeService {
     }
 }
 
+/// A submit as it was sent.
+#[derive(Debug, Clone, Copy)]
+struct Sent<'a> {
+    picture: &'a str,
+    webhook: Option<&'a str>,
+    number: u32,
+    fault: Option<SubmitFault>,
+}
+
 /// A submit on its way to the service. Whoever stops listening does not call it back: it
 /// may still arrive.
 struct Flight<'a> {
     service: &'a FakeService,
-    picture: &'a str,
-    number: u32,
-    fault: Option<SubmitFault>,
+    sent: Sent<'a>,
     left: Duration,
 }
 
 impl Flight<'_> {
     fn arrive(self) -> Reply {
         let this = ManuallyDrop::new(self);
-        this.service.take(this.picture, this.number, this.fault, this.service.scene.now())
+        let reply = this.service.take(this.sent, this.service.scene.now());
+        if let Some(postman) = &this.service.postman {
+            postman.go();
+        }
+        reply
     }
 }
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         // Everything may be torn down around us: no clock but the one read before.
-        if self.service.dice().hit(What::Arrives, self.number, 0.5) {
-            let _unheard = self.service.take(self.picture, self.number, self.fault, self.left);
+        if self.service.dice().hit(What::Arrives, self.sent.number, 0.5) {
+            let _unheard = self.service.take(self.sent, self.left);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
+use url::Url;
 
 use super::{
     Boundaries, Scenario,
@@ -31,6 +32,9 @@ const MOST_LIVES: u32 = 50;
 
 /// How long the owner takes to come back to a job that ended early.
 const OWNER_AWAY: Duration = Duration::from_mins(1);
+
+/// Where the client hears the service call back.
+const HOOK_ROOT: &str = "https://me.example/hooks";
 
 /// When every world begins: 2026-01-01.
 const BEGINNING: i64 = 1_767_225_600;
@@ -61,6 +65,7 @@ pub struct World {
     pub(super) asked: Arc<Mutex<Vec<Asked>>>,
     trace: Trace,
     wraps: Wraps,
+    root: Url,
     age: Duration,
     pub(super) lives: u32,
     retrying: bool,
@@ -75,6 +80,10 @@ pub struct World {
 
 impl World {
     /// Creates a world with nothing done yet.
+    ///
+    /// # Panics
+    ///
+    /// Never: the one address it parses is a constant.
     #[must_use]
     pub fn new(seed: u64, scenario: Scenario) -> Self {
         Self {
@@ -87,6 +96,7 @@ impl World {
             asked: Arc::default(),
             trace: Trace::default(),
             wraps: Wraps::default(),
+            root: Url::parse(HOOK_ROOT).expect("a constant address"),
             age: Duration::ZERO,
             lives: 0,
             retrying: false,
@@ -216,6 +226,7 @@ impl World {
             disk: self.disk.clone(),
             asked: self.asked.clone(),
             wraps: self.wraps.clone(),
+            root: self.root.clone(),
         }
     }
 

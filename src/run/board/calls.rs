@@ -1,0 +1,121 @@
+//! What follows from the service calling back, and from items in doubt.
+//!
+//! A callback is a hint. It wakes the poll of an item that waits for one, and it may
+//! name the request of an item in doubt; whether anything is done or paid, only the
+//! status endpoint says. Naming comes before any resubmission: a request that has a
+//! name need not be paid for twice. An item in doubt says nothing about the service when
+//! it is named, so that the breaker is not told.
+
+use tokio::time::Instant;
+
+use super::{
+    super::step::{Action, Step},
+    Board, Mode,
+};
+use crate::core::{
+    Callback, Endpoint, InDoubtPolicy, Item, ItemId, ItemState, MOST_DOUBTFUL_SUBMITS, RequestId,
+    RunEvent,
+};
+
+/// Items in doubt whose ledger entry is looked up or written at once; further callbacks
+/// wait at the receiver, which tells the service to call again when its queue is full.
+const RESOLVING: usize = 16;
+
+/// A callback that came while its submit was still running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EarlyCall {
+    request_id: Option<RequestId>,
+}
+
+impl Board {
+    /// Returns true while a callback can be taken in.
+    pub(in crate::run) fn hears_calls(&self) -> bool {
+        self.resolving.len() < RESOLVING
+    }
+
+    /// The service has called back.
+    pub(in crate::run) fn called(&mut self, callback: Callback, actions: &mut Vec<Action>) {
+        let Callback { item: id, attempt, request_id } = callback;
+        if let Some(running) = self.running.get_mut(&id) {
+            if running.step == Step::Submit && running.attempt == attempt {
+                // A later callback without a name does not take the name back.
+                let known = running.called.take().and_then(|call| call.request_id);
+                running.called = Some(EarlyCall { request_id: known.or(request_id) });
+            }
+        } else if let Some(waiting) = self.parked.get(&id) {
+            if waiting.item.state == ItemState::Submitted && waiting.item.attempts() == attempt {
+                let at = waiting.soonest.max(self.clock.instant());
+                actions.push(Action::Park(id, at));
+            }
+        } else if let Some(request_id) = request_id {
+            // Settled, waiting for its turn, or unknown: the ledger knows.
+            if self.resolving.insert(id) {
+                actions.push(Action::Name { item: id, attempt, request_id });
+            }
+        }
+    }
+
+    /// A submit has left an item in doubt. Returns true when something is done about it
+    /// at once, so that nobody needs to hear of it yet.
+    pub(super) fn fell_in_doubt(
+        &mut self,
+        item: &Item,
+        sent: Instant,
+        early: Option<EarlyCall>,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let id = item.id;
+        if let Some(request_id) = early.and_then(|call| call.request_id) {
+            self.resolving.insert(id);
+            actions.push(Action::Name { item: id, attempt: item.attempts(), request_id });
+            return true;
+        }
+        let resubmit = self.rules.in_doubt == InDoubtPolicy::Resubmit
+            && item.attempts() < MOST_DOUBTFUL_SUBMITS;
+        if resubmit {
+            self.resolving.insert(id);
+            actions.push(Action::Resubmit(id));
+        } else if self.patience.is_some() {
+            self.doubtful.insert(id, sent);
+        }
+        resubmit
+    }
+
+    /// What was to be done about an item in doubt is done: here is the item as the ledger
+    /// has it, unless there is no such item or the callback was about something else.
+    pub(in crate::run) fn resolved(
+        &mut self,
+        id: ItemId,
+        item: Option<Item>,
+        actions: &mut Vec<Action>,
+    ) {
+        self.resolving.remove(&id);
+        let Some(item) = item else {
+            tracing::debug!(item.id = %id, "a callback that changes nothing");
+            return;
+        };
+        if let (ItemState::Submitted, Some(request)) = (item.state, &item.request) {
+            let request_id = request.id.clone();
+            let was_told = self.doubtful.remove(&id).is_some();
+            self.told.push(RunEvent::Named { item: id, request_id, was_told });
+            if self.wants(Step::Poll) {
+                self.pacer.adopt(Endpoint::Submit);
+                self.lanes.poll.push_back(item);
+            }
+        } else {
+            let now = self.clock.instant();
+            self.place(item, now, actions);
+        }
+    }
+
+    /// Returns until when a run that is otherwise over waits for callbacks about items in
+    /// doubt.
+    pub(super) fn patience_ends(&self) -> Option<Instant> {
+        let patience = self.patience?;
+        if !self.wants(Step::Poll) || self.mode == Mode::Draining {
+            return None;
+        }
+        let last_sent = self.doubtful.values().max()?;
+        Some(*last_sent + patience).filter(|ends| *ends > self.clock.instant())
+    }
+}
