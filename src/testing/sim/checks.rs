@@ -76,7 +76,8 @@ impl World {
             for asked in &calls {
                 let (Some(heard), Some(pause)) = (asked.heard, asked.pause) else { continue };
                 for call in calls.iter().filter(|call| call.at > heard) {
-                    let what = format!("{} of {}", endpoint.as_str(), call.about);
+                    let (word, by) = (endpoint.as_str(), &asked.about);
+                    let what = format!("{word} of {} (asked to pause by {by})", call.about);
                     invariant::gate_holds(what, call.at, heard + pause)?;
                 }
             }
