@@ -85,3 +85,19 @@ fn panics_in_downloads_lose_nothing() {
     world.prove();
     assert_eq!(world.count(ItemState::Done), 20);
 }
+
+/// Where the service calls back in time, nothing stays in doubt and nothing is paid twice.
+#[test]
+fn webhooks_heal_what_is_in_doubt() {
+    let submit = SubmitFaults { reply_lost: 0.3, ..SubmitFaults::default() };
+    let mut healed = 0;
+    for seed in 0..50 {
+        let faults = Faults { submit, ..Faults::default() };
+        let scenario = Scenario { faults, webhooks: true, ..quiet() };
+        let mut world = World::new(seed, scenario);
+        world.prove();
+        healed += world.trace().matches("Named").count();
+        assert_eq!(world.count(ItemState::Done), 20, "seed {seed}");
+    }
+    assert!(healed > 100, "{healed} healed");
+}

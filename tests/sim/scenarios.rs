@@ -155,7 +155,7 @@ fn machines() -> Vec<Scenario> {
             ..stormy()
         },
         Scenario { name: "wrong-clock", wall_jumps: true, stops: Stopping::Anytime, ..stormy() },
-        Scenario { name: "takeover", takeover: true, ..stormy() },
+        Scenario { name: "takeover", stops: Stopping::Takeover, ..stormy() },
         with("disk-full", Faults { disk_full: sometime(60, 30), ..STORM }),
         Scenario {
             import_gap: 3,

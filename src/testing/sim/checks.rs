@@ -35,7 +35,7 @@ impl World {
     pub(super) fn check_life(&mut self, ending: &Ending, ended: Duration) -> Verdict {
         let mut books = lock(&self.books);
         for life in books.lives() {
-            self.check_pace(&books, life)?;
+            check_pace(&books, life)?;
             self.check_slots(&books, life)?;
             check_account(&books, life)?;
             self.check_wishes(&books, life)?;
@@ -61,34 +61,6 @@ impl World {
         for item in self.every_item() {
             if item.state.is_owed() {
                 invariant::is_reported_once(&item)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// I3 and I4 for submits and polls, and the spacing of polls.
-    fn check_pace(&self, books: &Books, life: u32) -> Verdict {
-        for (endpoint, rate) in [(Endpoint::Submit, SUBMIT_RATE), (Endpoint::Poll, POLL_RATE)] {
-            let calls = books.calls_of(life, endpoint);
-            let paced = calls.iter().filter(|call| !call.is_probe());
-            let times: Vec<_> = paced.map(|call| call.at).collect();
-            invariant::rate_holds(&times, f64::from(Pacer::burst(rate)), rate)?;
-            for asked in &calls {
-                let (Some(heard), Some(pause)) = (asked.heard, asked.pause) else { continue };
-                for call in calls.iter().filter(|call| call.at > heard) {
-                    let (word, by) = (endpoint.as_str(), &asked.about);
-                    let what = format!("{word} of {} (asked to pause by {by})", call.about);
-                    invariant::gate_holds(what, call.at, heard + pause)?;
-                }
-            }
-        }
-        let mut last: BTreeMap<&str, Duration> = BTreeMap::new();
-        for call in books.calls_of(life, Endpoint::Poll).iter().filter(|call| !call.is_probe()) {
-            if let Some(before) = last.insert(&call.about, call.at)
-                && call.at.saturating_sub(before) < POLL_INTERVAL
-            {
-                let evidence = format!("polls of {} at {before:?} and {:?}", call.about, call.at);
-                return Err(Violation::new("cadence", evidence));
             }
         }
         Ok(())
@@ -140,7 +112,7 @@ impl World {
             let evidence = format!("asked to drain at {:?}, submitted at {:?}", first.at, late.at);
             return Err(Violation::new("I8", evidence));
         }
-        if matches!(ending, Ending::Crashed) {
+        if matches!(ending, Ending::Crashed | Ending::Endless) {
             return Ok(());
         }
         for asked in asked.iter() {
@@ -257,6 +229,34 @@ impl World {
         let read = |id| futures::executor::block_on(self.ledger.item(id)).ok();
         all.into_iter().filter_map(read).collect()
     }
+}
+
+/// I3 and I4 for submits and polls, and the spacing of polls.
+fn check_pace(books: &Books, life: u32) -> Verdict {
+    for (endpoint, rate) in [(Endpoint::Submit, SUBMIT_RATE), (Endpoint::Poll, POLL_RATE)] {
+        let calls = books.calls_of(life, endpoint);
+        let paced = calls.iter().filter(|call| !call.is_probe());
+        let times: Vec<_> = paced.map(|call| call.at).collect();
+        invariant::rate_holds(&times, f64::from(Pacer::burst(rate)), rate)?;
+        for asked in &calls {
+            let (Some(heard), Some(pause)) = (asked.heard, asked.pause) else { continue };
+            for call in calls.iter().filter(|call| call.at > heard) {
+                let (word, by) = (endpoint.as_str(), &asked.about);
+                let what = format!("{word} of {} (asked to pause by {by})", call.about);
+                invariant::gate_holds(what, call.at, heard + pause)?;
+            }
+        }
+    }
+    let mut last: BTreeMap<&str, Duration> = BTreeMap::new();
+    for call in books.calls_of(life, Endpoint::Poll).iter().filter(|call| !call.is_probe()) {
+        if let Some(before) = last.insert(&call.about, call.at)
+            && call.at.saturating_sub(before) < POLL_INTERVAL
+        {
+            let evidence = format!("polls of {} at {before:?} and {:?}", call.about, call.at);
+            return Err(Violation::new("cadence", evidence));
+        }
+    }
+    Ok(())
 }
 
 /// Once the account is refused nothing more is submitted, and once the key is refused to a

@@ -47,6 +47,7 @@ pub type Wrap<T> = Arc<dyn Fn(Arc<T>) -> Arc<T> + Send + Sync>;
 /// What a test puts between the client and its world.
 #[derive(Clone, Default)]
 pub(super) struct Wraps {
+    pub(super) store: Option<Wrap<dyn Ledger>>,
     pub(super) ledger: Option<Wrap<dyn Ledger>>,
     pub(super) api: Option<Wrap<dyn RestoreApi>>,
     pub(super) fetcher: Option<Wrap<dyn Fetcher>>,
@@ -131,7 +132,8 @@ impl Client {
     }
 
     fn open_ledger(&self) -> Arc<dyn Ledger> {
-        let ledger = BoundaryLedger::new(self.ledger.clone(), self.scene.boundaries.clone())
+        let store = wrapped(self.wraps.store.as_ref(), Arc::new(self.ledger.clone()));
+        let ledger = BoundaryLedger::around(store, self.scene.boundaries.clone())
             .watched(self.scene.clone(), self.witness.clone());
         wrapped(self.wraps.ledger.as_ref(), Arc::new(ledger))
     }

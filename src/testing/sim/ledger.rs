@@ -18,15 +18,14 @@ use super::{
 use crate::{
     core::{Edition, EventKind, Fence, Item, ItemEvent, ItemId, ItemState},
     ledger::{
-        Audit, EditionHeader, Imported, JobRecord, Ledger, LedgerError, LedgerResult, MemoryLedger,
-        NewRow, RowFilter, RowRecord, SettledRow, Totals,
+        Audit, EditionHeader, Imported, JobRecord, Ledger, LedgerError, LedgerResult, NewRow,
+        RowFilter, RowRecord, SettledRow, Totals,
     },
 };
 
 /// A ledger at which the world can stop.
-#[derive(Debug)]
 pub struct BoundaryLedger {
-    inner: MemoryLedger,
+    inner: Arc<dyn Ledger>,
     boundaries: Arc<Boundaries>,
     failing: Option<Failing>,
     watched: Option<Watched>,
@@ -60,7 +59,13 @@ struct Failing {
 impl BoundaryLedger {
     /// Wraps a ledger that outlives this incarnation of the world.
     #[must_use]
-    pub fn new(inner: MemoryLedger, boundaries: Arc<Boundaries>) -> Self {
+    pub fn new(inner: impl Ledger + 'static, boundaries: Arc<Boundaries>) -> Self {
+        Self::around(Arc::new(inner), boundaries)
+    }
+
+    /// Wraps a ledger that others use too.
+    #[must_use]
+    pub fn around(inner: Arc<dyn Ledger>, boundaries: Arc<Boundaries>) -> Self {
         Self { inner, boundaries, failing: None, watched: None }
     }
 

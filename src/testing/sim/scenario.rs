@@ -62,8 +62,6 @@ pub struct Scenario {
     pub wall_jumps: bool,
     /// The service is asked to call back.
     pub webhooks: bool,
-    /// A second client takes over while the first one runs.
-    pub takeover: bool,
 }
 
 /// What `retry` takes up.
@@ -85,6 +83,9 @@ pub enum Stopping {
     /// The first three lives drain, and half of them are stopped for good while they
     /// drain, at seeded times.
     Anytime,
+    /// A second client takes the job over while the first one runs, which hears of it
+    /// only from the ledger.
+    Takeover,
 }
 
 impl Default for Scenario {
@@ -102,7 +103,6 @@ impl Default for Scenario {
             edited: false,
             wall_jumps: false,
             webhooks: false,
-            takeover: false,
         }
     }
 }

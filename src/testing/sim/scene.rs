@@ -81,8 +81,8 @@ impl Scene {
 pub(super) struct Trace(Arc<Mutex<Vec<String>>>);
 
 impl Trace {
-    pub(super) fn tell(&self, at: Duration, life: u32, line: std::fmt::Arguments<'_>) {
-        lock(&self.0).push(format!("{:>9.3} life {life}: {line}", at.as_secs_f64()));
+    pub(super) fn tell(&self, at: Duration, life: u32, text: std::fmt::Arguments<'_>) {
+        lock(&self.0).push(format!("{:>9.3} life {life}: {text}", at.as_secs_f64()));
     }
 
     pub(super) fn to_text(&self) -> String {

@@ -292,7 +292,10 @@ impl FakeService {
             }
             Some(PollFault::Garbled) => return Reply::garbled_status(dice, number),
             Some(PollFault::Unknown) => return Reply::unknown(),
-            Some(PollFault::StrangeWord) => return Reply::strange_word(id),
+            // The client waits no longer than the deadline, and gives the slot back.
+            Some(PollFault::StrangeWord) => {
+                return Reply { over: is_late(age), ..Reply::strange_word(id) };
+            }
             None => {}
         }
         if let Some(refusal) = self.key_refusal(number, self.scene.now()) {
@@ -300,8 +303,7 @@ impl FakeService {
         }
         let (Some(request), Some(age)) = (request, age) else { return Reply::unknown() };
         let reply = Reply::status(dice, number, id, &request, age);
-        // The client waits no longer than this, and gives the slot back.
-        Reply { over: reply.over || age + 2 * REQUEST_TIMEOUT >= DEADLINE, ..reply }
+        Reply { over: reply.over || is_late(Some(age)), ..reply }
     }
 
     fn poll_fault(&self, number: u32, age: Option<Duration>) -> Option<PollFault> {
@@ -358,6 +360,11 @@ impl Drop for Flight<'_> {
             let _unheard = self.service.take(self.sent, self.left);
         }
     }
+}
+
+/// Returns true when the client may have stopped waiting; its clock began before ours.
+fn is_late(age: Option<Duration>) -> bool {
+    age.is_some_and(|age| age + 2 * REQUEST_TIMEOUT >= DEADLINE)
 }
 
 impl RestoreApi for FakeService {

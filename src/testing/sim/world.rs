@@ -15,6 +15,7 @@ use super::{
     dice::Dice,
     fetcher::Disk,
     rows::Version,
+    scenario::Stopping,
     scene::{Scene, Trace, Wall, WorldTime, lock},
     witness::Witness,
 };
@@ -29,6 +30,9 @@ use crate::{
 
 /// More lives than any scenario needs; reaching it means that no progress is made.
 const MOST_LIVES: u32 = 50;
+
+/// No life lasts longer, whatever goes wrong.
+const LONGEST_LIFE: Duration = Duration::from_hours(6);
 
 /// How long the owner takes to come back to a job that ended early.
 const OWNER_AWAY: Duration = Duration::from_mins(1);
@@ -48,6 +52,8 @@ pub enum Ending {
     Crashed,
     /// The ledger could not be used.
     Broke(LedgerError),
+    /// It did not.
+    Endless,
 }
 
 /// A ledger, a service and a disk that outlive every life of the client.
@@ -108,6 +114,13 @@ impl World {
         }
     }
 
+    /// Puts something between the ledger and what it is kept in, where no witness looks.
+    #[must_use]
+    pub fn with_store(mut self, wrap: Wrap<dyn Ledger>) -> Self {
+        self.wraps.store = Some(wrap);
+        self
+    }
+
     /// Puts something between the client and its ledger.
     #[must_use]
     pub fn with_ledger(mut self, wrap: Wrap<dyn Ledger>) -> Self {
@@ -159,6 +172,7 @@ impl World {
             let time = WorldTime::after(self.age);
             let ending = tokio::select! { biased;
                 () = boundaries.stopped() => Ending::Crashed,
+                () = tokio::time::sleep(LONGEST_LIFE) => Ending::Endless,
                 ending = self.lived(time, boundaries.clone()) => ending,
             };
             self.age = time.now();
@@ -175,7 +189,7 @@ impl World {
 
     async fn lived(&mut self, time: WorldTime, boundaries: Arc<Boundaries>) -> Ending {
         let first = self.client(self.lives, time, boundaries.clone());
-        let outcome = if self.scenario.takeover && self.lives == 1 {
+        let outcome = if self.scenario.stops == Stopping::Takeover && self.lives == 1 {
             self.lives = 2;
             let second = self.client(2, time, boundaries);
             let after = second.scene.dice.between(super::dice::What::Stop, 0, 0, 20);
@@ -194,9 +208,10 @@ impl World {
 
     fn client(&self, life: u32, time: WorldTime, boundaries: Arc<Boundaries>) -> Client {
         let dice = Dice(self.seed);
-        let (wrong, set_at, set_by) = match self.scenario.wall_jumps {
-            true => wall_errors(dice, life),
-            false => (SignedDuration::ZERO, Duration::MAX, SignedDuration::ZERO),
+        let (wrong, set_at, set_by) = if self.scenario.wall_jumps {
+            wall_errors(dice, life)
+        } else {
+            (SignedDuration::ZERO, Duration::MAX, SignedDuration::ZERO)
         };
         let now = SignedDuration::from_millis(i64::try_from(self.age.as_millis()).unwrap_or(0));
         let wall = Timestamp::constant(BEGINNING, 0).saturating_add(now + wrong);
@@ -288,7 +303,7 @@ impl World {
                     && (outcome.manifest.is_none() || faults.ledger_down.seconds > 0)
             }
             Ending::Broke(_) => faults.ledger_down.seconds > 0,
-            Ending::Crashed => false,
+            Ending::Crashed | Ending::Endless => false,
         };
         if explained { Ok(()) } else { Err(Violation::new("life", format!("{ending:?}"))) }
     }
@@ -313,6 +328,13 @@ impl World {
             None if self.finished => self.check_end(),
             None => self.finish().and_then(|()| self.check_end()),
         }
+    }
+
+    /// Returns what was wrong in the lives so far; nothing is checked when the world is
+    /// dropped after that.
+    pub fn broken(&mut self) -> Option<Violation> {
+        self.judged = true;
+        self.broken.clone()
     }
 
     /// Finishes the job, and panics with everything one needs to see why when something is
@@ -372,5 +394,6 @@ fn word(ending: &Ending) -> String {
         Ending::Returned(outcome) => format!("{outcome:?}"),
         Ending::Crashed => "crashed".to_owned(),
         Ending::Broke(error) => error.to_string(),
+        Ending::Endless => "it has no end".to_owned(),
     }
 }
