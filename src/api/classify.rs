@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::HeaderValue;
+use serde::de::DeserializeOwned;
 
 use super::{
     contract::{StatusOutcome, SubmitOutcome},
@@ -102,7 +103,7 @@ fn submit_answer(answer: &Answer) -> SubmitOutcome {
 
 fn submit_success(answer: &Answer) -> SubmitOutcome {
     let doubt = |why: &str| SubmitOutcome::InDoubt(in_doubt(why).with_status(answer.status));
-    let Ok(reply) = serde_json::from_slice::<SubmitReply>(&answer.body) else {
+    let Some(reply) = object::<SubmitReply>(&answer.body) else {
         return doubt("the service's answer cannot be read");
     };
     if let Some(id) = reply.request_id.filter(|id| !id.trim().is_empty()) {
@@ -125,6 +126,13 @@ fn submit_success(answer: &Answer) -> SubmitOutcome {
     }
 }
 
+/// Reads a body that is a JSON object. An array would be read as the fields in their
+/// order, and its first element be taken for the name of a request.
+fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    is_object.then(|| serde_json::from_slice(body).ok()).flatten()
+}
+
 /// Returns the name of a request if it can be stored and asked for.
 pub(super) fn usable_name(id: String) -> Option<RequestId> {
     // In a path, dots alone would name a folder instead of a request.
@@ -138,7 +146,7 @@ fn in_doubt(why: impl Into<String>) -> Failure {
 }
 
 fn names_a_missing_model(answer: &Answer) -> bool {
-    let Ok(body) = serde_json::from_slice::<ErrorBody>(&answer.body) else { return false };
+    let Some(body) = object::<ErrorBody>(&answer.body) else { return false };
     let message = body.message.to_ascii_lowercase();
     body.error.eq_ignore_ascii_case("model not found")
         || message.contains("not found or is disabled")
@@ -202,7 +210,7 @@ fn status_answer(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
 fn status_success(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
     let unreadable =
         |why: &str| StatusOutcome::Unavailable(unavailable(why).with_status(answer.status));
-    let Ok(reply) = serde_json::from_slice::<StatusReply>(&answer.body) else {
+    let Some(reply) = object::<StatusReply>(&answer.body) else {
         return unreadable("the service's answer cannot be read");
     };
     if !reply.request_id.is_empty() && reply.request_id != request_id.0 {
@@ -247,7 +255,7 @@ fn unavailable(why: impl Into<String>) -> Failure {
 
 /// Returns the service's own words about a failure, cut and made harmless.
 fn words(answer: &Answer, fallback: &str) -> String {
-    let said = serde_json::from_slice::<ErrorBody>(&answer.body).ok().and_then(|body| {
+    let said = object::<ErrorBody>(&answer.body).and_then(|body| {
         [body.message, body.error].into_iter().find(|text| !text.trim().is_empty())
     });
     match said {
@@ -314,6 +322,8 @@ mod tests {
             (answer(202, r#"{"request_id":".."}"#), "in doubt in-doubt"),
             (answer(202, r#"{"request_id":17,"error":{}}"#), "accepted 17"),
             (answer(202, "<html>"), "in doubt in-doubt"),
+            (answer(202, r#"["r1","QUEUED"]"#), "in doubt in-doubt"),
+            (answer(200, r#"[null,"failed"]"#), "in doubt in-doubt"),
             (answer(202, ""), "in doubt in-doubt"),
             (answer(204, ""), "in doubt in-doubt"),
             (answer(302, ""), "account model-unavailable"),

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, elapsed},
-    core::{Budget, Endpoint, HaltCause, Item, ItemId, ItemState, Micros, Pace, RunEvent},
+    core::{Budget, Edition, Endpoint, HaltCause, Item, ItemId, ItemState, Micros, Pace, RunEvent},
     limit::Pacer,
 };
 
@@ -56,6 +56,8 @@ pub(super) struct Board {
     pub(super) breaker: Breaker,
     pub(super) supply: Supply,
     pub(super) mode: Mode,
+    /// The edition of the manifest that counts; `None` when there is only one.
+    pub(super) edition: Option<Edition>,
     lanes: Lanes,
     /// Waiting for a time; their state says for what.
     parked: BTreeMap<ItemId, Waiting>,
@@ -143,6 +145,7 @@ impl Board {
             breaker: Breaker::new(),
             supply: Supply::default(),
             mode: Mode::Running,
+            edition: None,
             lanes: Lanes::default(),
             parked: BTreeMap::new(),
             running: BTreeMap::new(),
@@ -187,7 +190,8 @@ impl Board {
     /// Puts an item where its state says, or parks it until its time; a callback may
     /// bring a poll forward to `soonest`.
     fn place(&mut self, item: Item, soonest: Instant, actions: &mut Vec<Action>) {
-        let Some(step) = step_for(item.state).filter(|step| self.wants(*step)) else { return };
+        let wanted = |step: &Step| self.wants(*step) && (item.state.is_owed() || self.names(&item));
+        let Some(step) = step_for(item.state).filter(wanted) else { return };
         let not_before = item.not_before.map(|at| self.clock.instant_of(at, self.rules.deadline));
         let soonest = not_before.map_or(soonest, |at| at.max(soonest));
         let waits_until = match item.state {
@@ -202,6 +206,12 @@ impl Board {
             }
             None => self.lanes.of(step).push_back(item),
         }
+    }
+
+    /// Returns true when the manifest has the item. One of an older edition is finished
+    /// where it is paid for, and never submitted again.
+    fn names(&self, item: &Item) -> bool {
+        self.edition.is_none_or(|edition| edition == item.edition)
     }
 
     /// Returns true when steps of this kind are still started.

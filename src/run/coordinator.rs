@@ -101,7 +101,9 @@ pub async fn run(
     intake: mpsc::Receiver<IntakeNotice>,
     stops: Stops,
 ) -> Result<Outcome, RunError> {
+    let edition = parts.ledger.job().await?.begun;
     let mut coordinator = Coordinator::new(parts, Arc::new(rules), budget, intake, stops);
+    coordinator.board.edition = edition;
     for item in owed {
         coordinator.board.adopt(item, &mut coordinator.actions);
     }
@@ -292,8 +294,7 @@ impl Coordinator {
                 self.board.resolved(id, attempt, None, &mut self.actions);
                 self.ledger_failed(error, None);
             }
-            Finished::Probed(sane) => self.board.breaker.probed(sane, Instant::now()),
-            Finished::ProbeRefused(failure) => self.board.halt(HaltCause::Account(failure), false),
+            Finished::Probed(signal) => self.board.probed(signal),
         }
     }
 

@@ -82,10 +82,8 @@ pub(super) enum Finished {
         attempt: u32,
         error: LedgerError,
     },
-    /// A probe came back; `Err` when the service gave no sane answer.
-    Probed(Result<(), Failure>),
-    /// A probe was refused: the key is wrong.
-    ProbeRefused(Failure),
+    /// A probe came back, with what it says about the service.
+    Probed(Signal),
 }
 
 /// What the board wants done.

@@ -91,21 +91,32 @@ pub(super) fn polled(
         StatusOutcome::Unknown(failure) => {
             Verdict::new(ItemEvent::PollGaveUp(failure), Signal::Sane)
         }
-        // A 503 is no sane answer: the service is out, even if it says for how long.
-        StatusOutcome::Throttled { failure, retry_after }
-            if failure.class == FailureClass::Transient =>
-        {
-            Verdict::wait(Signal::Down { failure: failure.clone(), retry_after }, Some(failure))
-        }
         StatusOutcome::Throttled { failure, retry_after } => {
-            let signal = Signal::Throttled { failure: failure.clone(), retry_after };
-            Verdict::wait(signal, Some(failure))
+            Verdict::wait(paused(failure.clone(), retry_after), Some(failure))
         }
         StatusOutcome::Account(failure) => Verdict::wait(Signal::Account(failure), None),
         StatusOutcome::Unavailable(failure) => {
             let signal = Signal::Down { failure: failure.clone(), retry_after: None };
             Verdict::wait(signal, Some(failure))
         }
+    }
+}
+
+/// Judges the answer to a probe, which is about no item.
+pub(super) fn probed(outcome: StatusOutcome) -> Signal {
+    match outcome {
+        StatusOutcome::Unavailable(failure) => Signal::Down { failure, retry_after: None },
+        StatusOutcome::Throttled { failure, retry_after } => paused(failure, retry_after),
+        StatusOutcome::Account(failure) => Signal::Account(failure),
+        _ => Signal::Sane,
+    }
+}
+
+/// A 503 is no sane answer: the service is out, even if it says for how long.
+fn paused(failure: Failure, retry_after: Option<Duration>) -> Signal {
+    match failure.class {
+        FailureClass::Transient => Signal::Down { failure, retry_after },
+        _ => Signal::Throttled { failure, retry_after },
     }
 }
 

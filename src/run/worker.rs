@@ -230,11 +230,7 @@ impl Workers {
 
     /// Asks something that costs nothing, to see whether the service answers.
     pub(super) async fn probe(self: Arc<Self>) -> Finished {
-        match probe(self.api.as_ref()).await {
-            StatusOutcome::Unavailable(failure) => Finished::Probed(Err(failure)),
-            StatusOutcome::Account(failure) => Finished::ProbeRefused(failure),
-            _ => Finished::Probed(Ok(())),
-        }
+        Finished::Probed(verdict::probed(probe(self.api.as_ref()).await))
     }
 }
 

@@ -94,6 +94,10 @@ impl Board {
                 }
             }
             Signal::Down { failure, retry_after } if submit => {
+                // The breaker hears only the first of those that fail together.
+                if let Some(pause) = retry_after {
+                    self.pacer.pause(Endpoint::Submit, pause);
+                }
                 if self.breaker.down(failure.clone(), retry_after, now) {
                     self.told.push(RunEvent::Outage { failure });
                 }
@@ -126,6 +130,27 @@ impl Board {
         };
         if let Some(lasted) = over {
             self.told.push(RunEvent::OutageOver { lasted });
+        }
+    }
+
+    /// A probe came back. It used the lane of polls, and what it heard is about that.
+    pub(in crate::run) fn probed(&mut self, signal: Signal) {
+        self.pacer.finished(Endpoint::Poll);
+        let now = self.clock.instant();
+        match signal {
+            Signal::Down { failure, retry_after } => {
+                if let Some(pause) = retry_after {
+                    self.pacer.pause(Endpoint::Poll, pause);
+                }
+                self.breaker.probed(Err(failure), now);
+            }
+            Signal::Account(failure) => self.halt(HaltCause::Account(failure), false),
+            signal => {
+                self.breaker.probed(Ok(()), now);
+                if matches!(signal, Signal::Throttled { .. }) {
+                    self.hear(Step::Poll, signal);
+                }
+            }
         }
     }
 

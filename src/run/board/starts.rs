@@ -136,10 +136,17 @@ impl Board {
             let polling = !self.breaker.polls_fail();
             self.halt(HaltCause::Outage { lasted, failure }, polling);
         }
-        let probe_at = self.breaker.probe_at().filter(|_| self.holds_back_submits());
+        let mut probe_at = self.breaker.probe_at().filter(|_| self.holds_back_submits());
         if probe_at.is_some_and(|at| at <= now) {
-            self.breaker.probing();
-            actions.push(Action::Probe);
+            // A probe is a status request like any other: it waits for its turn.
+            match self.pacer.try_start(Endpoint::Poll) {
+                Grant::Go => {
+                    self.breaker.probing();
+                    actions.push(Action::Probe);
+                }
+                Grant::NotBefore(at) => probe_at = Some(at),
+                Grant::Full => {}
+            }
         }
         let patience = self.breaker.patience_ends(limit).filter(|_| self.wants(Step::Poll));
         [probe_at, patience].into_iter().flatten().filter(|at| *at > now).min()

@@ -24,6 +24,7 @@ struct Table {
     /// Steps that were started and have not ended.
     working: BTreeMap<i64, (Step, Item)>,
     parked: BTreeMap<i64, Instant>,
+    probing: bool,
 }
 
 impl Table {
@@ -39,8 +40,8 @@ impl Table {
         let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
         let budget = Budget::new(committed, rules.max_spend);
         let board = Board::new(Arc::new(rules), clock, budget, patience);
-        let (actions, working, parked) = Default::default();
-        Self { board, clock, actions, working, parked }
+        let (actions, working, parked, probing) = Default::default();
+        Self { board, clock, actions, working, parked, probing }
     }
 
     /// With these items from the ledger, and no others to come.
@@ -77,7 +78,10 @@ impl Table {
                 Action::Park(id, at) => {
                     self.parked.insert(id.0, at);
                 }
-                Action::Probe => words.push("probe".into()),
+                Action::Probe => {
+                    words.push("probe".into());
+                    self.probing = true;
+                }
                 Action::Load { .. } => words.push("load".into()),
                 Action::Name { item, attempt, request_id } => {
                     words.push(format!("name {item} {attempt} {request_id}"));
@@ -107,6 +111,11 @@ impl Table {
 
     fn end_submit(&mut self, id: i64, event: ItemEvent, signal: Signal) {
         self.end(id, vec![ItemEvent::SubmitIntent { price: PRICE }, event], signal);
+    }
+
+    fn probed(&mut self, signal: Signal) {
+        self.probing = false;
+        self.board.probed(signal);
     }
 
     fn accept(&mut self, id: i64) {
@@ -164,7 +173,7 @@ impl Table {
         let count = |step| self.working.values().filter(|(found, _)| *found == step).count();
         let (submits, polls) = (count(Step::Submit), count(Step::Poll));
         assert!(board.pacer.in_use(Endpoint::Submit) >= waiting + submits + polls);
-        assert_eq!(board.pacer.in_use(Endpoint::Poll), polls);
+        assert_eq!(board.pacer.in_use(Endpoint::Poll), polls + usize::from(self.probing));
         assert_eq!(board.pacer.in_use(Endpoint::Fetch), count(Step::Fetch));
         assert!(board.ready >= board.lanes.fetch.len() + count(Step::Fetch));
     }
@@ -549,11 +558,81 @@ async fn after_an_outage_one_submit_goes_first() {
     table.pass(secs(2)).await;
     assert_eq!(table.go(), ["probe"]);
     assert_eq!(table.go(), [""; 0], "one probe at a time");
-    table.board.breaker.probed(Ok(()), Instant::now());
+    table.probed(Signal::Sane);
     assert_eq!(table.go(), ["submit 1"]);
     assert_eq!(table.go(), [""; 0]);
     table.accept(1);
     assert_eq!(table.go(), ["submit 2", "submit 3", "submit 4"]);
+}
+
+/// Each answer may ask for a pause, not only the one that stops submitting.
+#[tokio::test(start_paused = true)]
+async fn the_longest_pause_of_several_refused_submits_counts() {
+    let mut table = Table::with((1..=2).map(staged).collect());
+    table.go();
+    let pause = |seconds| Signal::Down {
+        failure: failure(FailureCode::Throttled),
+        retry_after: Some(secs(seconds)),
+    };
+    table.end_submit(1, not_accepted(), pause(1));
+    table.end_submit(2, not_accepted(), pause(60));
+    table.pass(secs(2)).await;
+    assert_eq!(table.go(), ["probe"]);
+    table.probed(Signal::Sane);
+    assert_eq!(table.go(), [""; 0], "not before the minute has passed");
+    table.pass(secs(58)).await;
+    assert_eq!(table.go(), ["submit 1"]);
+}
+
+/// A probe is a status request: the pause of another one counts for it, and its own for
+/// the others.
+#[tokio::test(start_paused = true)]
+async fn a_probe_keeps_the_pauses_of_polls() {
+    let throttled = |seconds| Signal::Throttled {
+        failure: failure(FailureCode::Throttled),
+        retry_after: Some(secs(seconds)),
+    };
+    let mut table = Table::with(vec![staged(1)]);
+    table.adopt(submitted(8, now()));
+    table.go();
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 8"]);
+    table.end(8, Vec::new(), throttled(20));
+    table.end_submit(1, not_accepted(), down());
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), [""; 0], "the probe waits for the pause to pass");
+    table.pass(secs(16)).await;
+    // A new rate starts with nothing in hand.
+    assert_eq!(table.go(), [""; 0]);
+    table.pass(secs(1)).await;
+    assert_eq!(table.go(), ["probe", "poll 8"]);
+    table.end(8, Vec::new(), Signal::Sane);
+    table.probed(throttled(30));
+    table.pass(secs(20)).await;
+    assert_eq!(table.go(), ["submit 1"], "no poll: the probe was asked for a pause");
+    table.pass(secs(11)).await;
+    table.go();
+    table.pass(secs(1)).await;
+    assert_eq!(table.go(), ["poll 8"]);
+    table.end(8, Vec::new(), Signal::Sane);
+    assert_eq!(table.board.pacer.in_use(Endpoint::Poll), 0, "the probe gave its slot back");
+}
+
+/// A row that an editor has removed while its request was at the service.
+#[tokio::test(start_paused = true)]
+async fn what_the_manifest_no_longer_has_is_finished_and_not_submitted_again() {
+    let mut table = Table::new(rules());
+    table.board.edition = Some(Edition(2));
+    table.load(Vec::new());
+    table.adopt(submitted(8, now()));
+    table.go();
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 8"]);
+    let not_before = table.clock.now();
+    let error = ItemEvent::ServiceError { failure: failure(FailureCode::ServiceError), not_before };
+    table.end(8, vec![error], Signal::Sane);
+    assert_eq!(table.go(), [""; 0]);
+    assert!(table.board.is_over());
 }
 
 #[tokio::test(start_paused = true)]
@@ -566,7 +645,7 @@ async fn refused_submits_halt_the_job_while_polls_that_are_answered_go_on() {
     table.pass(secs(5)).await;
     assert_eq!(table.go(), ["probe", "poll 8"]);
     table.end(8, Vec::new(), Signal::Sane);
-    table.board.breaker.probed(Err(failure(FailureCode::StatusUnavailable)), Instant::now());
+    table.probed(down());
     assert_eq!(table.go(), [""; 0]);
     table.pass(limit).await;
     let started = table.go();
@@ -684,7 +763,7 @@ async fn an_item_that_comes_back_after_a_quiet_time_finds_patience_anew() {
     let error = ItemEvent::ServiceError { failure: failure(FailureCode::ServiceError), not_before };
     table.end(8, vec![error], Signal::Sane);
     assert_eq!(table.go(), ["probe"]);
-    table.board.breaker.probed(Ok(()), Instant::now());
+    table.probed(Signal::Sane);
     assert_eq!(table.go(), ["submit 8"]);
 }
 

@@ -1,86 +1,279 @@
-//! The invariants of a world: what must hold in every life, and when a job is over.
+//! The invariants of a world: what must hold in every life, after it, and when a job is
+//! over.
 
-use std::sync::PoisonError;
-
-use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
-    World,
-    service::lock,
-    world::{POLL_INTERVAL, PRICE, SUBMIT_RATE},
+    Ending, World,
+    books::{Accepted, Books, Call, picture_of},
+    fetcher::facts,
+    scenario::{ERROR_TRIES, GRACE, POLL_INTERVAL, POLL_RATE, POLLS_AT_ONCE, PRICE, SUBMIT_RATE},
+    scene::lock,
+    service::REQUEST_TIMEOUT,
+    witness::Witness,
 };
 use crate::{
-    clock::elapsed,
     core::{
-        InDoubtPolicy, Item, MOST_DOUBTFUL_SUBMITS, Micros,
-        invariant::{self, Violation},
+        Endpoint, InDoubtPolicy, Item, ItemId, MOST_DOUBTFUL_SUBMITS,
+        invariant::{self, FileFacts, Violation},
     },
+    ledger::Ledger,
     limit::Pacer,
+    run::StopLevel,
 };
 
+type Verdict = Result<(), Violation>;
+
+/// Requests of one picture, by name.
+type Requests<'a> = Vec<(&'a str, &'a Accepted)>;
+
 impl World {
-    /// Looks at I3, I4 and the spacing of polls in the life that has just ended.
-    pub(super) fn check_pace(&self) -> Result<(), Violation> {
-        let books = lock(&self.books);
-        let since = |at: Timestamp| elapsed(self.began, at);
-        let calls: Vec<_> = books.arrivals().iter().map(|arrival| since(arrival.at)).collect();
-        invariant::rate_holds(&calls, f64::from(Pacer::burst(SUBMIT_RATE)), SUBMIT_RATE)?;
-        for asked in books.arrivals() {
-            let (Some(heard), Some(pause)) = (asked.heard, asked.pause) else { continue };
-            let opens = since(heard) + pause;
-            for call in calls.iter().filter(|call| **call > since(heard)) {
-                invariant::gate_holds(*call, opens)?;
+    /// Looks at the life that has just ended, at `ended`.
+    pub(super) fn check_life(&mut self, ending: &Ending, ended: Duration) -> Verdict {
+        let mut books = lock(&self.books);
+        for life in books.lives() {
+            check_pace(&books, life)?;
+            self.check_slots(&books, life)?;
+            check_account(&books, life)?;
+            self.check_wishes(&books, life)?;
+        }
+        self.check_drain(&books, ending, ended)?;
+        books.forget_calls();
+        drop(books);
+        lock(&self.asked).clear();
+        self.check_facts()
+    }
+
+    /// Looks at everything that must hold when a test is done with the world.
+    pub(super) fn check_end(&self) -> Verdict {
+        self.check_facts()?;
+        if !self.finished {
+            return Ok(());
+        }
+        for item in self.items() {
+            if self.scenario.cap.is_none() || item.state.is_owed() {
+                invariant::is_reported_once(&item)?;
             }
         }
-        match books.closest_polls() {
-            Some(gap) if gap < POLL_INTERVAL => Err(Violation {
-                invariant: "cadence",
-                evidence: format!("two polls of one request within {gap:?}"),
-            }),
-            _ => Ok(()),
+        for item in self.every_item() {
+            if item.state.is_owed() {
+                invariant::is_reported_once(&item)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// I3: requests at the service, and status requests at once.
+    fn check_slots(&self, books: &Books, life: u32) -> Verdict {
+        let polls = books.calls_of(life, Endpoint::Poll);
+        let mut over: BTreeMap<&str, Option<Duration>> = BTreeMap::new();
+        for call in polls.iter().filter(|call| call.over) {
+            over.entry(&call.about).or_insert(call.heard);
+        }
+        let submits: Vec<_> = books
+            .calls_of(life, Endpoint::Submit)
+            .iter()
+            .map(|call| match &call.named {
+                Some(id) => (call.at, over.get(id.as_str()).copied().flatten()),
+                None => (call.at, call.heard),
+            })
+            .collect();
+        invariant::slots_hold(&submits, self.scenario.in_flight)?;
+        let paced = polls.iter().filter(|call| !call.is_probe());
+        let polls: Vec<_> = paced.map(|call| (call.at, call.heard)).collect();
+        invariant::slots_hold(&polls, POLLS_AT_ONCE)
+    }
+
+    /// Nothing is submitted that the manifest no longer has.
+    fn check_wishes(&self, books: &Books, life: u32) -> Verdict {
+        if !self.scenario.edited {
+            return Ok(());
+        }
+        let wanted = self.version().pictures(self.scenario.items);
+        let submits = books.calls_of(life, Endpoint::Submit);
+        match submits.iter().find(|call| !wanted.contains(&call.about)) {
+            Some(Call { about, at, .. }) => {
+                let evidence = format!("`{about}` is not in the manifest, and submitted at {at:?}");
+                Err(Violation::new("unwanted", evidence))
+            }
+            None => Ok(()),
         }
     }
 
-    /// Looks at everything that must hold when a job is over.
-    ///
-    /// # Errors
-    ///
-    /// The first invariant that does not hold.
-    pub fn check(&self) -> Result<(), Violation> {
-        let items = self.items();
+    /// I8: who is asked to drain submits nothing more and ends in time.
+    fn check_drain(&self, books: &Books, ending: &Ending, ended: Duration) -> Verdict {
+        let asked = lock(&self.asked);
+        let Some(first) = asked.first() else { return Ok(()) };
+        let submits = books.calls_of(self.lives, Endpoint::Submit);
+        if let Some(late) = submits.iter().find(|call| call.at > first.at) {
+            let evidence = format!("asked to drain at {:?}, submitted at {:?}", first.at, late.at);
+            return Err(Violation::new("I8", evidence));
+        }
+        if matches!(ending, Ending::Crashed | Ending::Endless) {
+            return Ok(());
+        }
+        for asked in asked.iter() {
+            let patient = asked.submitting || self.scenario.faults.ledger_down.seconds > 0;
+            let grace = match asked.level {
+                StopLevel::Stop => Duration::ZERO,
+                StopLevel::Drain if patient => GRACE.max(REQUEST_TIMEOUT),
+                StopLevel::Drain => GRACE,
+            };
+            invariant::drain_ends(asked.at, ended, grace)?;
+        }
+        Ok(())
+    }
+
+    /// What must hold at any moment, after a crash too.
+    fn check_facts(&self) -> Verdict {
         let books = lock(&self.books);
-        let accepted = books.accepted();
-        let allowed = match self.scenario.in_doubt {
-            InDoubtPolicy::Hold => 1,
-            InDoubtPolicy::Resubmit => u64::from(MOST_DOUBTFUL_SUBMITS),
+        let witness = lock(&self.witness);
+        if let Some(violation) = witness.violation() {
+            return Err(violation.clone());
+        }
+        let mut requests = books.by_picture();
+        let mut paths = BTreeSet::new();
+        for item in self.items_seen_by(&witness) {
+            let of_item = requests.remove(picture_of(&item.source).as_str()).unwrap_or_default();
+            self.check_money(&item, &of_item, &witness)?;
+            self.check_artifacts(&item, &of_item, &mut paths)?;
+        }
+        if let Some((picture, requests)) = requests.first_key_value() {
+            let ids: Vec<_> = requests.iter().map(|(id, _)| *id).collect();
+            invariant::is_explained(picture, &ids, &[])?;
+        }
+        drop((books, witness));
+        self.check_sums()
+    }
+
+    /// I2, I7, and the money of one item.
+    fn check_money(&self, item: &Item, requests: &Requests<'_>, witness: &Witness) -> Verdict {
+        let paid = requests.iter().filter(|(_, request)| request.is_paid()).count() as u64;
+        let licences = witness.licences_of(item.id);
+        let by_policy = self.scenario.in_doubt == InDoubtPolicy::Resubmit;
+        if self.scenario.retry.is_none()
+            && (licences.retries > 0 || (licences.resubmits > 0 && !by_policy))
+        {
+            let evidence = format!("item {} was sent again by nobody's wish", item.id);
+            return Err(Violation::new("I2", evidence));
+        }
+        let resubmits = match self.scenario.retry {
+            Some(_) => licences.resubmits,
+            None => licences.resubmits.min(MOST_DOUBTFUL_SUBMITS - 1),
         };
-        let disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-        for item in &items {
-            let (times, paid) = accepted.get(&item.source).copied().unwrap_or_default();
-            invariant::is_paid_once(&item.source, paid, allowed)?;
-            if self.scenario.cap.is_none() {
-                invariant::is_reported_once(item)?;
-            }
-            invariant::artifacts_exist(item, |path| disk.contains_key(path))?;
-            if times > u64::from(item.attempts()) {
-                let evidence =
-                    format!("`{}`: {times} accepted, {} known", item.source, item.attempts());
-                return Err(Violation { invariant: "I7", evidence });
-            }
+        let allowed = 1 + u64::from(licences.retries + resubmits);
+        invariant::is_paid_once(&item.source, paid, allowed)?;
+        let free = requests.len() as u64 - paid;
+        if free > u64::from(ERROR_TRIES) * allowed {
+            let evidence = format!("item {}: {free} requests that ended in ERROR", item.id);
+            return Err(Violation::new("money", evidence));
         }
-        let paid: u64 = accepted.values().map(|(_, paid)| paid).sum();
-        self.check_money(PRICE.times(paid), &items)
+        let ids: Vec<_> = requests.iter().map(|(id, _)| *id).collect();
+        invariant::is_explained(&item.source, &ids, &witness.attempts_of(item.id))?;
+        let uncertain = item.committed() - item.charged;
+        let what = format!("item {}", item.id);
+        invariant::money_adds_up(what, PRICE.times(paid), item.charged, uncertain)
     }
 
-    fn check_money(&self, taken: Micros, items: &[Item]) -> Result<(), Violation> {
-        let charged = items.iter().map(|item| item.charged).sum();
-        let possibly = items.iter().map(|item| item.possibly_charged).sum();
-        invariant::money_adds_up(taken, charged, possibly)?;
-        match self.scenario.cap.map(|requests| PRICE.times(requests)) {
-            Some(cap) if taken > cap => {
-                Err(Violation { invariant: "spend cap", evidence: format!("{taken} of {cap} USD") })
+    /// I5, for one item: its files are whole, its own, and nobody else's.
+    fn check_artifacts(
+        &self,
+        item: &Item,
+        requests: &Requests<'_>,
+        paths: &mut BTreeSet<String>,
+    ) -> Verdict {
+        let disk = lock(&self.disk);
+        invariant::artifacts_are_whole(item, |path| {
+            let (bytes, blake3) = facts(disk.get(path)?);
+            Some(FileFacts { bytes, blake3 })
+        })?;
+        for artifact in &item.artifacts {
+            let own = requests.iter().any(|(id, _)| {
+                artifact.media_url.starts_with(&format!("https://cdn.example/{id}/"))
+            });
+            if !own || !paths.insert(artifact.path.clone()) {
+                let evidence = format!("`{}` is not item {}'s alone", artifact.path, item.id);
+                return Err(Violation::new("I5", evidence));
             }
-            _ => Ok(()),
         }
+        Ok(())
+    }
+
+    /// What the ledger says of all money together.
+    fn check_sums(&self) -> Verdict {
+        let read = async { (self.ledger.totals().await, self.ledger.audit().await) };
+        let (Ok(totals), Ok(audit)) = futures::executor::block_on(read) else {
+            return Err(Violation::new("life", "the ledger cannot be read"));
+        };
+        let money = totals.money;
+        invariant::sums_agree("charged", money.charged, audit.charged)?;
+        invariant::sums_agree("possibly", money.possibly_charged, audit.possibly_charged)?;
+        invariant::sums_agree("reserved", money.reserved, audit.reserved)?;
+        invariant::cap_holds(money.committed(), self.scenario.cap())?;
+        let taken = PRICE.times(lock(&self.books).paid());
+        invariant::money_adds_up("job", taken, money.charged, money.committed() - money.charged)?;
+        invariant::cap_holds(taken, self.scenario.cap())
+    }
+
+    /// Returns every item the ledger has, whether a row names it or not.
+    fn every_item(&self) -> Vec<Item> {
+        self.items_seen_by(&lock(&self.witness))
+    }
+
+    fn items_seen_by(&self, witness: &Witness) -> Vec<Item> {
+        let named = self.items().into_iter().map(|item| item.id);
+        let all: BTreeSet<ItemId> = named.chain(witness.items()).collect();
+        let read = |id| futures::executor::block_on(self.ledger.item(id)).ok();
+        all.into_iter().filter_map(read).collect()
+    }
+}
+
+/// I3 and I4 for submits and polls, and the spacing of polls.
+fn check_pace(books: &Books, life: u32) -> Verdict {
+    for (endpoint, rate) in [(Endpoint::Submit, SUBMIT_RATE), (Endpoint::Poll, POLL_RATE)] {
+        let calls = books.calls_of(life, endpoint);
+        let paced = calls.iter().filter(|call| !call.is_probe());
+        let times: Vec<_> = paced.map(|call| call.at).collect();
+        invariant::rate_holds(&times, f64::from(Pacer::burst(rate)), rate)?;
+        for asked in &calls {
+            let (Some(heard), Some(pause)) = (asked.heard, asked.pause) else { continue };
+            for call in calls.iter().filter(|call| call.at > heard) {
+                let (word, by) = (endpoint.as_str(), &asked.about);
+                let what = format!("{word} of {} (asked to pause by {by})", call.about);
+                invariant::gate_holds(what, call.at, heard + pause)?;
+            }
+        }
+    }
+    let mut last: BTreeMap<&str, Duration> = BTreeMap::new();
+    for call in books.calls_of(life, Endpoint::Poll).iter().filter(|call| !call.is_probe()) {
+        if let Some(before) = last.insert(&call.about, call.at)
+            && call.at.saturating_sub(before) < POLL_INTERVAL
+        {
+            let evidence = format!("polls of {} at {before:?} and {:?}", call.about, call.at);
+            return Err(Violation::new("cadence", evidence));
+        }
+    }
+    Ok(())
+}
+
+/// Once the account is refused nothing more is submitted, and once the key is refused to a
+/// poll nothing more is asked.
+fn check_account(books: &Books, life: u32) -> Verdict {
+    let submits = books.calls_of(life, Endpoint::Submit);
+    let polls = books.calls_of(life, Endpoint::Poll);
+    let first = |calls: &[&Call]| {
+        let refused = calls.iter().filter(|call| call.refused);
+        refused.filter_map(|call| call.heard).min()
+    };
+    let (by_submit, by_poll) = (first(&submits), first(&polls));
+    if let Some(heard) = [by_submit, by_poll].into_iter().flatten().min() {
+        submits.iter().try_for_each(|call| invariant::account_halts(heard, call.at))?;
+    }
+    match by_poll {
+        Some(heard) => polls.iter().try_for_each(|call| invariant::account_halts(heard, call.at)),
+        None => Ok(()),
     }
 }

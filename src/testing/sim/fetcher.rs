@@ -2,17 +2,19 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    panic::resume_unwind,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 
-use super::{Boundaries, Faults, service::is_within};
+use super::{
+    dice::What,
+    scene::{Scene, lock},
+};
 use crate::{
-    clock::{Clock, elapsed},
-    core::{Artifact, ContentHash, Failure, FailureClass, FailureCode, jitter},
+    core::{Artifact, ContentHash, Failure, FailureClass, FailureCode, without_queries},
     fetch::{FetchError, Fetcher},
 };
 
@@ -22,73 +24,90 @@ pub(super) type Disk = Arc<Mutex<BTreeMap<String, String>>>;
 /// Publishes into memory, with seeded faults.
 #[derive(Debug)]
 pub struct FakeFetcher {
-    seed: u64,
-    faults: Faults,
+    scene: Scene,
     disk: Disk,
-    began: Timestamp,
-    clock: Clock,
-    number: Mutex<u32>,
-    boundaries: Arc<Boundaries>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum FetchFault {
+    Cut,
+    Slow,
+    Expired,
+    Panic,
 }
 
 impl FakeFetcher {
-    pub(super) fn new(
-        seed: u64,
-        faults: Faults,
-        disk: Disk,
-        began: Timestamp,
-        clock: Clock,
-        boundaries: Arc<Boundaries>,
-    ) -> Self {
-        Self { seed, faults, disk, began, clock, number: Mutex::new(0), boundaries }
-    }
-
-    fn hit(&self, what: u64, number: u32, probability: f64) -> bool {
-        jitter(self.seed ^ (what << 40), i64::from(number), 0) < probability
+    pub(super) fn new(scene: Scene, disk: Disk) -> Self {
+        Self { scene, disk }
     }
 
     async fn fetch(&self, url: &str, stem: &str) -> Result<Artifact, FetchError> {
-        let number = {
-            let mut number = self.number.lock().unwrap_or_else(PoisonError::into_inner);
-            *number += 1;
-            *number
+        let number = self.scene.books().next_number();
+        self.scene.boundaries.pass().await;
+        let (dice, faults) = (self.scene.dice, self.scene.faults);
+        let fault = self.fault(number);
+        let seconds = match fault {
+            Some(FetchFault::Slow) => 60.0 * dice.roll(What::Latency, number),
+            _ => 0.2,
         };
-        self.boundaries.pass().await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let failure =
-            || Failure::new(FailureClass::Transient, FailureCode::MediaUnavailable, "simulated");
-        let Faults { media_down_from, media_down_for, .. } = self.faults;
-        let age = elapsed(self.began, self.clock.now());
-        let down = is_within(media_down_from, media_down_for, age);
-        if down || self.hit(1, number, self.faults.download_cut) {
-            return Err(FetchError::Retry { failure: failure(), retry_after: None });
+        tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+        let now = self.scene.now();
+        let failure = |code| Failure::new(FailureClass::Transient, code, "simulated");
+        match fault {
+            _ if faults.media_down.has(dice, now) => return Err(self.broken(number)),
+            Some(FetchFault::Cut) => return Err(self.broken(number)),
+            Some(FetchFault::Expired) => {
+                return Err(FetchError::LinkExpired(failure(FailureCode::MediaUnavailable)));
+            }
+            // Unlike `panic!`, without a line on standard error.
+            Some(FetchFault::Panic) => resume_unwind(Box::new("simulated")),
+            Some(FetchFault::Slow) | None => {}
         }
-        if self.hit(2, number, self.faults.link_expired) {
-            return Err(FetchError::LinkExpired(failure()));
+        if faults.disk_full.has(dice, now) {
+            return Err(FetchError::Output(failure(FailureCode::NotWritable)));
         }
-        let path = self.publish(url, stem);
-        self.boundaries.pass().await;
-        Ok(Artifact {
-            path,
-            media_url: url.to_owned(),
-            width: 2,
-            height: 2,
-            bytes: url.len() as u64,
-            blake3: ContentHash::from(blake3::hash(url.as_bytes())),
-        })
+        let content = without_queries(url);
+        let path = self.publish(&content, stem);
+        self.scene.tell(format_args!("published {path} from {content}"));
+        self.scene.boundaries.pass().await;
+        let (bytes, blake3) = facts(&content);
+        Ok(Artifact { path, media_url: content, width: 2, height: 2, bytes, blake3 })
+    }
+
+    /// The connection broke, or the file server asks for patience.
+    fn broken(&self, number: u32) -> FetchError {
+        let pause = self.scene.dice.hit(What::PauseForm, number, 0.3);
+        let retry_after =
+            pause.then(|| Duration::from_secs(self.scene.dice.between(What::Pause, number, 1, 20)));
+        let code = FailureCode::MediaUnavailable;
+        FetchError::Retry {
+            failure: Failure::new(FailureClass::Transient, code, "simulated"),
+            retry_after,
+        }
+    }
+
+    fn fault(&self, number: u32) -> Option<FetchFault> {
+        let faults = self.scene.faults.fetch;
+        let table = [
+            (faults.cut, FetchFault::Cut),
+            (faults.slow, FetchFault::Slow),
+            (faults.expired, FetchFault::Expired),
+            (faults.panic, FetchFault::Panic),
+        ];
+        self.scene.dice.draw(What::FetchFault, number, &table)
     }
 
     /// Never overwrites: the same content is ours already, other content gets another
     /// name, as the real one does.
-    fn publish(&self, url: &str, stem: &str) -> String {
-        let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+    fn publish(&self, content: &str, stem: &str) -> String {
+        let mut disk = lock(&self.disk);
         let mut path = format!("images/{stem}.png");
         let mut next = 2;
-        while disk.get(&path).is_some_and(|content| content != url) {
+        while disk.get(&path).is_some_and(|there| there != content) {
             path = format!("images/{stem}~{next}.png");
             next += 1;
         }
-        disk.insert(path.clone(), url.to_owned());
+        disk.insert(path.clone(), content.to_owned());
         path
     }
 }
@@ -101,4 +120,9 @@ impl Fetcher for FakeFetcher {
     ) -> BoxFuture<'a, Result<Artifact, FetchError>> {
         Box::pin(self.fetch(media_url, stem))
     }
+}
+
+/// Returns size and hash of a file's content.
+pub(super) fn facts(content: &str) -> (u64, ContentHash) {
+    (content.len() as u64, ContentHash::from(blake3::hash(content.as_bytes())))
 }

@@ -1,28 +1,51 @@
-//! The in-memory ledger with a boundary before and after each write.
+//! The in-memory ledger with a boundary before and after each write, a witness beside
+//! it, and a disk that may fail below it.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicU32, Ordering},
 };
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::Boundaries;
+use super::{
+    Boundaries,
+    dice::What,
+    scene::{Scene, lock},
+    witness::Witness,
+};
 use crate::{
     core::{Edition, EventKind, Fence, Item, ItemEvent, ItemId, ItemState},
     ledger::{
-        Audit, EditionHeader, Imported, JobRecord, Ledger, LedgerError, LedgerResult, MemoryLedger,
-        NewRow, RowFilter, RowRecord, SettledRow, Totals,
+        Audit, EditionHeader, Imported, JobRecord, Ledger, LedgerError, LedgerResult, NewRow,
+        RowFilter, RowRecord, SettledRow, Totals,
     },
 };
 
 /// A ledger at which the world can stop.
-#[derive(Debug)]
 pub struct BoundaryLedger {
-    inner: MemoryLedger,
+    inner: Arc<dyn Ledger>,
     boundaries: Arc<Boundaries>,
     failing: Option<Failing>,
+    watched: Option<Watched>,
+}
+
+/// What a ledger that belongs to a world knows of it.
+#[derive(Debug)]
+struct Watched {
+    scene: Scene,
+    witness: Arc<Mutex<Witness>>,
+    writes: AtomicU32,
+}
+
+/// How a write fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// Nothing was written.
+    Lost,
+    /// It was written, and nobody can say so: the disk failed while it was confirmed.
+    Unsaid,
 }
 
 /// A write that fails, so many more times.
@@ -36,14 +59,35 @@ struct Failing {
 impl BoundaryLedger {
     /// Wraps a ledger that outlives this incarnation of the world.
     #[must_use]
-    pub fn new(inner: MemoryLedger, boundaries: Arc<Boundaries>) -> Self {
-        Self { inner, boundaries, failing: None }
+    pub fn new(inner: impl Ledger + 'static, boundaries: Arc<Boundaries>) -> Self {
+        Self::around(Arc::new(inner), boundaries)
+    }
+
+    /// Wraps a ledger that others use too.
+    #[must_use]
+    pub fn around(inner: Arc<dyn Ledger>, boundaries: Arc<Boundaries>) -> Self {
+        Self { inner, boundaries, failing: None, watched: None }
     }
 
     /// Lets the first `times` writes of this event of this item fail.
     #[must_use]
     pub fn failing(self, item: ItemId, event: EventKind, times: u32) -> Self {
         Self { failing: Some(Failing { item, event, times: AtomicU32::new(times) }), ..self }
+    }
+
+    /// Watches every write, and lets it fail while the scene's disk does.
+    pub(super) fn watched(self, scene: Scene, witness: Arc<Mutex<Witness>>) -> Self {
+        let watched = Watched { scene, witness, writes: AtomicU32::new(0) };
+        Self { watched: Some(watched), ..self }
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        let Watched { scene, writes, .. } = self.watched.as_ref()?;
+        if !scene.faults.ledger_down.has(scene.dice, scene.now()) {
+            return None;
+        }
+        let number = writes.fetch_add(1, Ordering::Relaxed);
+        Some(scene.dice.pick(What::Write, number, &[Trouble::Lost, Trouble::Unsaid]))
     }
 
     fn fails(&self, item: ItemId, event: EventKind) -> bool {
@@ -54,17 +98,48 @@ impl BoundaryLedger {
         })
     }
 
-    async fn write<T>(&self, call: BoxFuture<'_, LedgerResult<T>>) -> LedgerResult<T> {
+    /// Writes as the session of `fence`, and lets the witness see what came of it.
+    async fn write<T>(
+        &self,
+        fence: Fence,
+        call: BoxFuture<'_, LedgerResult<T>>,
+        see: impl FnOnce(&mut Witness, &T),
+    ) -> LedgerResult<T> {
         self.boundaries.pass().await;
+        let trouble = self.trouble();
+        let failed = || Err(LedgerError::Unavailable("simulated".to_owned()));
+        if trouble == Some(Trouble::Lost) {
+            return failed();
+        }
         let result = call.await;
+        if let Some(Watched { witness, .. }) = &self.watched {
+            let mut witness = lock(witness);
+            witness.wrote(fence, result.is_ok());
+            if let Ok(done) = &result {
+                see(&mut witness, done);
+            }
+        }
         self.boundaries.pass().await;
-        result
+        if trouble.is_some() { failed() } else { result }
+    }
+
+    async fn begin(&self) -> LedgerResult<Fence> {
+        self.boundaries.pass().await;
+        if self.trouble().is_some() {
+            return Err(LedgerError::Unavailable("simulated".to_owned()));
+        }
+        let fence = self.inner.begin_session().await?;
+        if let Some(Watched { witness, .. }) = &self.watched {
+            lock(witness).session_began(fence);
+        }
+        self.boundaries.pass().await;
+        Ok(fence)
     }
 }
 
 impl Ledger for BoundaryLedger {
     fn begin_session(&self) -> BoxFuture<'_, LedgerResult<Fence>> {
-        Box::pin(self.write(self.inner.begin_session()))
+        Box::pin(self.begin())
     }
 
     fn job(&self) -> BoxFuture<'_, LedgerResult<JobRecord>> {
@@ -72,7 +147,7 @@ impl Ledger for BoundaryLedger {
     }
 
     fn bind_service(&self, fence: Fence, service: String) -> BoxFuture<'_, LedgerResult<()>> {
-        Box::pin(self.write(self.inner.bind_service(fence, service)))
+        Box::pin(self.write(fence, self.inner.bind_service(fence, service), |_, ()| {}))
     }
 
     fn begin_edition(
@@ -80,7 +155,7 @@ impl Ledger for BoundaryLedger {
         fence: Fence,
         header: EditionHeader,
     ) -> BoxFuture<'_, LedgerResult<Edition>> {
-        Box::pin(self.write(self.inner.begin_edition(fence, header)))
+        Box::pin(self.write(fence, self.inner.begin_edition(fence, header), |_, _| {}))
     }
 
     fn import(
@@ -89,7 +164,7 @@ impl Ledger for BoundaryLedger {
         edition: Edition,
         rows: Vec<NewRow>,
     ) -> BoxFuture<'_, LedgerResult<Imported>> {
-        Box::pin(self.write(self.inner.import(fence, edition, rows)))
+        Box::pin(self.write(fence, self.inner.import(fence, edition, rows), |_, _| {}))
     }
 
     fn finish_edition(
@@ -98,7 +173,7 @@ impl Ledger for BoundaryLedger {
         edition: Edition,
         content: String,
     ) -> BoxFuture<'_, LedgerResult<()>> {
-        Box::pin(self.write(self.inner.finish_edition(fence, edition, content)))
+        Box::pin(self.write(fence, self.inner.finish_edition(fence, edition, content), |_, ()| {}))
     }
 
     fn open_items(
@@ -124,7 +199,9 @@ impl Ledger for BoundaryLedger {
         if self.fails(item, event.kind()) {
             return Box::pin(async { Err(LedgerError::Unavailable("simulated".to_owned())) });
         }
-        Box::pin(self.write(self.inner.advance(fence, item, event, now)))
+        let kind = event.kind();
+        let see = move |witness: &mut Witness, item: &Item| witness.moved(kind, item);
+        Box::pin(self.write(fence, self.inner.advance(fence, item, event, now), see))
     }
 
     fn stem_ordinal(&self, item: ItemId) -> BoxFuture<'_, LedgerResult<u64>> {

@@ -1,339 +1,370 @@
 //! A service that misbehaves as its seed says, and keeps honest books.
+//!
+//! It speaks HTTP answers; what they mean is decided by the real
+//! [`classify`], so that the rules about money are part of the simulation.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{mem::ManuallyDrop, time::Duration};
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 
-use super::Boundaries;
-use crate::{
-    api::{Known, RestoreApi, StatusOutcome, SubmitOrder, SubmitOutcome},
-    clock::{Clock, elapsed},
-    core::{Failure, FailureClass, FailureCode, RequestId, jitter},
+use super::{
+    books::{Accepted, Call, Course, picture_of},
+    dice::{Dice, What},
+    hooks::{Postman, schedule},
+    reply::Reply,
+    scene::Scene,
 };
-
-/// How often what goes wrong, each a probability in `0.0..=1.0` per request.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Faults {
-    /// The connection is refused.
-    pub refused: f64,
-    /// 429, half of them with a `Retry-After` of 7 s.
-    pub throttled: f64,
-    /// 503.
-    pub unavailable: f64,
-    /// Accepted, and the answer is lost.
-    pub reply_lost: f64,
-    /// 500, and nothing was accepted.
-    pub server_error: f64,
-    /// Rejected for good.
-    pub rejected: f64,
-    /// Ends in FAILED.
-    pub failed: f64,
-    /// Ends in ERROR.
-    pub error: f64,
-    /// A status request gets no answer.
-    pub poll_lost: f64,
-    /// The first polls answer 404.
-    pub early_unknown: f64,
-    /// COMPLETED without a picture at first.
-    pub no_media: f64,
-    /// Never finishes.
-    pub stuck: f64,
-    /// A download breaks.
-    pub download_cut: f64,
-    /// A link has expired.
-    pub link_expired: f64,
-    /// The service does not answer from this second of the world on…
-    pub down_from: u64,
-    /// … for this many seconds.
-    pub down_for: u64,
-    /// The service takes requests and does not say a word from this second on…
-    pub silent_from: u64,
-    /// … for this many seconds.
-    pub silent_for: u64,
-    /// No download succeeds from this second on…
-    pub media_down_from: u64,
-    /// … for this many seconds.
-    pub media_down_for: u64,
-    /// After this many accepted requests the wallet is empty; 0 for never.
-    pub wallet: u64,
-}
+use crate::{
+    api::{Known, RestoreApi, StatusOutcome, SubmitOrder, SubmitOutcome, classify},
+    core::Endpoint,
+};
 
 /// When the client gives up on an answer.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// One accepted request.
-#[derive(Debug, Clone)]
-struct Accepted {
-    img: String,
-    at: Timestamp,
-    takes: Duration,
-    ends: Ends,
-    polls: u32,
-}
+/// Young requests may not be known to the machine that is asked.
+const YOUNG: Duration = Duration::from_secs(20);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ends {
-    Completed,
-    CompletedLate,
-    Failed,
-    Error,
-    Never,
-}
+/// When the client stops waiting for a request; the deadline of every world.
+pub(super) const DEADLINE: Duration = Duration::from_hours(1);
 
-/// A submit as it reached the service.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Arrival {
-    pub(super) at: Timestamp,
-    /// When its answer reached the client.
-    pub(super) heard: Option<Timestamp>,
-    /// The pause that the answer asked for.
-    pub(super) pause: Option<Duration>,
-}
-
-/// What the service remembers; outlives every crash of the client.
-#[derive(Debug, Default)]
-pub(super) struct Books {
-    requests: BTreeMap<String, Accepted>,
-    arrivals: Vec<Arrival>,
-    last_poll: BTreeMap<String, Timestamp>,
-    closest_polls: Option<Duration>,
-    number: u32,
-    wallet_filled: bool,
-}
+/// How long the client believes that an id may not be known yet.
+pub(super) const UNKNOWN_GRACE: Duration = Duration::from_mins(1);
 
 /// The fake service, as one incarnation of the client meets it.
 #[derive(Debug)]
 pub struct FakeService {
-    seed: u64,
-    faults: Faults,
-    began: Timestamp,
-    books: Arc<Mutex<Books>>,
-    clock: Clock,
-    boundaries: Arc<Boundaries>,
+    scene: Scene,
+    postman: Option<Postman>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SubmitFault {
+    Refused,
+    Throttled,
+    Unavailable,
+    ServerError,
+    ReplyLost,
+    Hang,
+    Garbled,
+    Rejected,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PollFault {
+    Lost,
+    ServerError,
+    Throttled,
+    Garbled,
+    Unknown,
+    StrangeWord,
 }
 
 impl FakeService {
-    pub(super) fn new(
-        seed: u64,
-        faults: Faults,
-        began: Timestamp,
-        books: Arc<Mutex<Books>>,
-        clock: Clock,
-        boundaries: Arc<Boundaries>,
-    ) -> Self {
-        let service = Self { seed, faults, began, books, clock, boundaries };
-        service.lock().begin_incarnation();
-        service
+    pub(super) fn new(scene: Scene, postman: Option<Postman>) -> Self {
+        Self { scene, postman }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Books> {
-        lock(&self.books)
-    }
-
-    /// Rolls a die that depends on the seed and its arguments only.
-    fn hit(&self, what: u64, number: u32, probability: f64) -> bool {
-        jitter(self.seed ^ (what << 32), i64::from(number), 0) < probability
-    }
-
-    fn is_down(&self) -> bool {
-        self.is_within(self.faults.down_from, self.faults.down_for)
-    }
-
-    fn is_silent(&self) -> bool {
-        self.is_within(self.faults.silent_from, self.faults.silent_for)
-    }
-
-    fn is_within(&self, from: u64, seconds: u64) -> bool {
-        is_within(from, seconds, elapsed(self.began, self.clock.now()))
+    fn dice(&self) -> Dice {
+        self.scene.dice
     }
 
     async fn answer_submit(&self, order: &SubmitOrder) -> SubmitOutcome {
-        let number = {
-            let mut books = self.lock();
-            books.number += 1;
-            books.number
-        };
-        let faults = &self.faults;
-        self.boundaries.pass().await;
-        if self.is_down() || self.hit(1, number, faults.refused) {
-            return SubmitOutcome::NotSent(failure(FailureCode::NotSent));
+        let number = self.scene.books().next_number();
+        self.scene.boundaries.pass().await;
+        let fault = self.submit_fault(number);
+        let picture = picture_of(&order.img);
+        let call = self.call(Endpoint::Submit, &picture);
+        if fault == Some(SubmitFault::Refused) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let reply = Reply::refused_connection();
+            let outcome = classify::submit(&reply.exchange);
+            self.heard(call, reply);
+            return outcome;
         }
-        let index = self.lock().arrive(self.clock.now());
-        if self.is_silent() {
-            // It may have understood and be unable to say so.
-            if self.hit(14, number, 0.5) {
-                self.accept(order, number);
-            }
-            self.boundaries.pass().await;
-            tokio::time::sleep(REQUEST_TIMEOUT).await;
-            return SubmitOutcome::InDoubt(failure(FailureCode::InDoubt));
-        }
-        let outcome = self.decide(order, number);
-        self.boundaries.pass().await;
-        tokio::time::sleep(Duration::from_secs_f64(0.05 + jitter(self.seed, number.into(), 2)))
-            .await;
-        if let SubmitOutcome::Throttled { retry_after, .. } = &outcome {
-            self.lock().hear(index, self.clock.now(), *retry_after);
-        }
+        let latency = self.latency(number, fault == Some(SubmitFault::Hang));
+        let webhook = order.webhook.as_deref();
+        let sent = Sent { picture: &picture, webhook, number, fault };
+        let flight = Flight { service: self, sent, left: self.scene.now() };
+        tokio::time::sleep(latency / 2).await;
+        let reply = flight.arrive();
+        self.scene.boundaries.pass().await;
+        let reply = self.travel(reply, latency).await;
+        self.scene.tell(format_args!("submit {number} of {picture}: {:?}", reply.exchange));
+        let outcome = classify::submit(&reply.exchange);
+        self.heard(call, reply);
         outcome
     }
 
-    fn decide(&self, order: &SubmitOrder, number: u32) -> SubmitOutcome {
-        let faults = &self.faults;
-        if self.hit(2, number, faults.throttled) {
-            return self.throttle(number);
-        }
-        if self.hit(3, number, faults.unavailable) {
-            let failure = failure(FailureCode::Throttled);
-            return SubmitOutcome::Unavailable { failure, retry_after: None };
-        }
-        if self.hit(4, number, faults.server_error) {
-            return SubmitOutcome::InDoubt(failure(FailureCode::InDoubt));
-        }
-        if self.hit(5, number, faults.rejected) {
-            return SubmitOutcome::Rejected(failure(FailureCode::Rejected));
-        }
-        if self.wallet_is_empty() {
-            return SubmitOutcome::Account(failure(FailureCode::InsufficientBalance));
-        }
-        let request_id = self.accept(order, number);
-        if self.hit(6, number, faults.reply_lost) {
-            return SubmitOutcome::InDoubt(failure(FailureCode::InDoubt));
-        }
-        SubmitOutcome::Accepted { request_id, polling_url: None }
+    fn call(&self, endpoint: Endpoint, about: &str) -> usize {
+        self.scene.books().call(Call {
+            life: self.scene.life,
+            endpoint,
+            about: about.to_owned(),
+            at: self.scene.now(),
+            heard: None,
+            pause: None,
+            refused: false,
+            over: false,
+            named: None,
+        })
     }
 
-    fn throttle(&self, number: u32) -> SubmitOutcome {
-        let retry_after = self.hit(7, number, 0.5).then_some(Duration::from_secs(7));
-        SubmitOutcome::Throttled { failure: failure(FailureCode::Throttled), retry_after }
+    fn heard(&self, call: usize, reply: Reply) {
+        let now = self.scene.now();
+        self.scene.books().heard(call, |call| {
+            call.heard = Some(now);
+            call.pause = reply.pause;
+            call.refused = reply.refused;
+            call.over = reply.over;
+            call.named = reply.named;
+        });
     }
 
-    fn wallet_is_empty(&self) -> bool {
-        let books = self.lock();
-        let spent = books.requests.values().filter(|request| request.ends != Ends::Error).count();
-        self.faults.wallet > 0 && !books.wallet_filled && spent as u64 >= self.faults.wallet
+    /// Brings an answer home, unless the client has given up before.
+    async fn travel(&self, reply: Reply, latency: Duration) -> Reply {
+        tokio::time::sleep((latency.min(REQUEST_TIMEOUT)).saturating_sub(latency / 2)).await;
+        if latency >= REQUEST_TIMEOUT { Reply::none() } else { reply }
     }
 
-    fn accept(&self, order: &SubmitOrder, number: u32) -> RequestId {
-        let faults = &self.faults;
-        let ends = match () {
-            () if self.hit(8, number, faults.failed) => Ends::Failed,
-            () if self.hit(9, number, faults.error) => Ends::Error,
-            () if self.hit(10, number, faults.stuck) => Ends::Never,
-            () if self.hit(11, number, faults.no_media) => Ends::CompletedLate,
-            () => Ends::Completed,
+    /// Most answers take a fraction of a second, some take seconds, a few nearly for ever.
+    fn latency(&self, number: u32, hangs: bool) -> Duration {
+        if hangs || self.is_within_silence() {
+            return REQUEST_TIMEOUT + Duration::from_secs(30);
+        }
+        let roll = self.dice().roll(What::Latency, number);
+        let tail = self.dice().roll(What::LatencyTail, number);
+        let slow = self.scene.faults.submit.slow;
+        Duration::from_secs_f64(match () {
+            () if roll < slow * 0.1 => 5.0 + 80.0 * tail,
+            () if roll < slow => 0.5 + 4.0 * tail,
+            () => 0.02 + 0.3 * tail,
+        })
+    }
+
+    fn is_within_silence(&self) -> bool {
+        self.scene.faults.silent.has(self.dice(), self.scene.now())
+    }
+
+    fn is_down(&self) -> bool {
+        self.scene.faults.down.has(self.dice(), self.scene.now())
+    }
+
+    fn submit_fault(&self, number: u32) -> Option<SubmitFault> {
+        let faults = self.scene.faults.submit;
+        if self.is_down() {
+            return Some(SubmitFault::Refused);
+        }
+        if self.is_within_silence() {
+            return Some(SubmitFault::Hang);
+        }
+        self.dice().draw(
+            What::SubmitFault,
+            number,
+            &[
+                (faults.refused, SubmitFault::Refused),
+                (faults.throttled, SubmitFault::Throttled),
+                (faults.unavailable, SubmitFault::Unavailable),
+                (faults.server_error, SubmitFault::ServerError),
+                (faults.reply_lost, SubmitFault::ReplyLost),
+                (faults.hang, SubmitFault::Hang),
+                (faults.garbled, SubmitFault::Garbled),
+                (faults.rejected, SubmitFault::Rejected),
+            ],
+        )
+    }
+
+    /// What the service does with a submit that reaches it now.
+    fn take(&self, sent: Sent<'_>, now: Duration) -> Reply {
+        let Sent { number, fault, .. } = sent;
+        let dice = self.dice();
+        let wall = self.scene.client_wall();
+        match fault {
+            Some(SubmitFault::Throttled) => return Reply::pause(429, dice, number, wall),
+            Some(SubmitFault::Unavailable) => return Reply::pause(503, dice, number, wall),
+            Some(SubmitFault::Rejected) => return Reply::rejection(dice, number),
+            _ => {}
+        }
+        if let Some(refusal) = self.account_refusal(number, now) {
+            return refusal;
+        }
+        let hides = matches!(
+            fault,
+            Some(SubmitFault::ServerError | SubmitFault::Hang | SubmitFault::Garbled)
+        );
+        let accepts = !hides || dice.hit(What::Accepted, number, 0.5);
+        let id = if accepts { self.accept(sent, now) } else { "none".to_owned() };
+        match fault {
+            Some(SubmitFault::ServerError) => Reply::server_error(dice, number),
+            Some(SubmitFault::Garbled) => Reply::garbled_submit(dice, number, &id),
+            Some(SubmitFault::ReplyLost | SubmitFault::Hang) => Reply::none(),
+            _ => Reply::accepted(dice, number, &id),
+        }
+    }
+
+    fn account_refusal(&self, number: u32, now: Duration) -> Option<Reply> {
+        if let Some(refusal) = self.key_refusal(number, now) {
+            return Some(refusal);
+        }
+        let account = self.scene.faults.account;
+        let books = self.scene.books();
+        let since = |from: Option<u64>| from.is_some_and(|at| now.as_secs() >= at);
+        if !books.mended && since(account.model_disabled_at) {
+            let message = "Model 'gfpgan' not found or is disabled";
+            return Some(Reply::refusal(400, "Model not found", message));
+        }
+        (!books.mended && account.wallet > 0 && books.paid() >= account.wallet).then(|| {
+            let message = "Your wallet does not have enough balance.";
+            Reply::refusal(402, "Insufficient Balance", message)
+        })
+    }
+
+    fn key_refusal(&self, number: u32, now: Duration) -> Option<Reply> {
+        let revoked = self.scene.faults.account.key_revoked_at?;
+        let refused = !self.scene.books().mended && now.as_secs() >= revoked;
+        let status = self.dice().pick(What::Status, number, &[401, 403]);
+        refused.then(|| Reply::refusal(status, "Unauthorized", "the key is not valid"))
+    }
+
+    fn accept(&self, sent: Sent<'_>, at: Duration) -> String {
+        let Sent { picture, number, .. } = sent;
+        let dice = self.dice();
+        let courses = self.scene.faults.course;
+        let table = [
+            (courses.failed, Course::Failed),
+            (courses.error, Course::Error),
+            (courses.stuck, Course::Stuck),
+            (courses.no_media, Course::NoMediaAtFirst),
+            (courses.never_media, Course::NeverMedia),
+            (courses.several, Course::Several),
+        ];
+        let course = dice.draw(What::Course, number, &table).unwrap_or(Course::Completed);
+        // Every seventh name looks like a number.
+        let id = if number.is_multiple_of(7) {
+            format!("7{number:05}")
+        } else {
+            format!("r{number:05}")
         };
-        let id = format!("r{number:05}");
-        let takes = Duration::from_secs_f64(1.0 + 20.0 * jitter(self.seed, number.into(), 1));
-        let accepted =
-            Accepted { img: order.img.clone(), at: self.clock.now(), takes, ends, polls: 0 };
-        self.lock().requests.insert(id.clone(), accepted);
-        RequestId(id)
+        let takes = Duration::from_secs_f64(1.0 + 20.0 * dice.roll(What::Processing, number));
+        let request = Accepted { picture: picture.to_owned(), at, takes, course };
+        self.scene.trace.tell(
+            at,
+            self.scene.life,
+            format_args!("accepted {id} of {picture}: {course:?}"),
+        );
+        self.scene.books().requests.insert(id.clone(), request);
+        if let Some(address) = sent.webhook {
+            schedule(&self.scene, address, &id, number, at, takes);
+        }
+        id
     }
 
     async fn answer_status(&self, known: &Known) -> StatusOutcome {
-        self.boundaries.pass().await;
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        let number = {
-            let mut books = self.lock();
-            books.number += 1;
-            books.number
-        };
-        if self.is_silent() {
-            tokio::time::sleep(REQUEST_TIMEOUT).await;
-            return StatusOutcome::Unavailable(failure(FailureCode::StatusUnavailable));
+        let id = &known.request_id.0;
+        let number = self.scene.books().next_number();
+        self.scene.boundaries.pass().await;
+        let call = self.call(Endpoint::Poll, id);
+        let latency = self.latency(number, false);
+        tokio::time::sleep(latency / 2).await;
+        let reply = self.status_reply(id, number);
+        let reply = self.travel(reply, latency).await;
+        let outcome = classify::status(&reply.exchange, &known.request_id);
+        if reply.over || reply.refused {
+            self.scene.tell(format_args!("poll {number} of {id}: {outcome:?}"));
         }
-        if self.is_down() || self.hit(12, number, self.faults.poll_lost) {
-            return StatusOutcome::Unavailable(failure(FailureCode::StatusUnavailable));
-        }
-        let now = self.clock.now();
-        let mut books = self.lock();
-        books.note_poll(&known.request_id.0, now);
-        match books.requests.get_mut(&known.request_id.0) {
-            Some(accepted) => {
-                accepted.polls += 1;
-                self.status_of(accepted, now, number)
-            }
-            None => StatusOutcome::Unknown(failure(FailureCode::UnknownRequest)),
-        }
+        self.heard(call, reply);
+        outcome
     }
 
-    fn status_of(&self, accepted: &Accepted, now: Timestamp, number: u32) -> StatusOutcome {
-        let age = elapsed(accepted.at, now);
-        if age < Duration::from_secs(20) && self.hit(13, number, self.faults.early_unknown) {
-            return StatusOutcome::Unknown(failure(FailureCode::UnknownRequest));
+    fn status_reply(&self, id: &str, number: u32) -> Reply {
+        let dice = self.dice();
+        if self.is_down() {
+            return Reply::refused_connection();
         }
-        if age < accepted.takes || accepted.ends == Ends::Never {
-            return StatusOutcome::Waiting { word: "PROCESSING".into() };
-        }
-        match accepted.ends {
-            Ends::CompletedLate if age < accepted.takes + Duration::from_secs(8) => {
-                StatusOutcome::NoMedia(failure(FailureCode::NoMedia))
+        let request = self.scene.books().requests.get(id).cloned();
+        let age = request.as_ref().map(|request| self.scene.now().saturating_sub(request.at));
+        match self.poll_fault(number, age) {
+            Some(PollFault::Lost) => return Reply::none(),
+            Some(PollFault::ServerError) => return Reply::server_error(dice, number),
+            Some(PollFault::Throttled) => {
+                let status = dice.pick(What::Status, number, &[429, 503]);
+                return Reply::pause(status, dice, number, self.scene.client_wall());
             }
-            Ends::Failed => StatusOutcome::Failed(failure(FailureCode::ServiceFailed)),
-            Ends::Error => StatusOutcome::Error(failure(FailureCode::ServiceError)),
-            _ => StatusOutcome::Completed { media: vec![accepted.img.clone()] },
+            Some(PollFault::Garbled) => return Reply::garbled_status(dice, number),
+            Some(PollFault::Unknown) => return Reply::unknown(),
+            // The client waits no longer than the deadline, and gives the slot back.
+            Some(PollFault::StrangeWord) => {
+                return Reply { over: is_late(age), ..Reply::strange_word(id) };
+            }
+            None => {}
+        }
+        if let Some(refusal) = self.key_refusal(number, self.scene.now()) {
+            return refusal;
+        }
+        let (Some(request), Some(age)) = (request, age) else { return Reply::unknown() };
+        let reply = Reply::status(dice, number, id, &request, age);
+        Reply { over: reply.over || is_late(Some(age)), ..reply }
+    }
+
+    fn poll_fault(&self, number: u32, age: Option<Duration>) -> Option<PollFault> {
+        let faults = self.scene.faults.poll;
+        let young = age.is_some_and(|age| age < YOUNG);
+        let fault = self.dice().draw(
+            What::PollFault,
+            number,
+            &[
+                (faults.lost, PollFault::Lost),
+                (faults.server_error, PollFault::ServerError),
+                (faults.throttled, PollFault::Throttled),
+                (faults.garbled, PollFault::Garbled),
+                (faults.strange_word, PollFault::StrangeWord),
+                (faults.early_unknown, PollFault::Unknown),
+            ],
+        );
+        fault.filter(|fault| young || *fault != PollFault::Unknown)
+    }
+}
+
+/// A submit as it was sent.
+#[derive(Debug, Clone, Copy)]
+struct Sent<'a> {
+    picture: &'a str,
+    webhook: Option<&'a str>,
+    number: u32,
+    fault: Option<SubmitFault>,
+}
+
+/// A submit on its way to the service. Whoever stops listening does not call it back: it
+/// may still arrive.
+struct Flight<'a> {
+    service: &'a FakeService,
+    sent: Sent<'a>,
+    left: Duration,
+}
+
+impl Flight<'_> {
+    fn arrive(self) -> Reply {
+        let this = ManuallyDrop::new(self);
+        let reply = this.service.take(this.sent, this.service.scene.now());
+        if let Some(postman) = &this.service.postman {
+            postman.go();
+        }
+        reply
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        // Everything may be torn down around us: no clock but the one read before.
+        if self.service.dice().hit(What::Arrives, self.sent.number, 0.5) {
+            let _unheard = self.service.take(self.sent, self.left);
         }
     }
 }
 
-impl Books {
-    /// Pace is promised within one life of the client.
-    fn begin_incarnation(&mut self) {
-        self.arrivals.clear();
-        self.last_poll.clear();
-    }
-
-    fn arrive(&mut self, at: Timestamp) -> usize {
-        self.arrivals.push(Arrival { at, heard: None, pause: None });
-        self.arrivals.len() - 1
-    }
-
-    fn hear(&mut self, index: usize, at: Timestamp, pause: Option<Duration>) {
-        if let Some(arrival) = self.arrivals.get_mut(index) {
-            arrival.heard = Some(at);
-            arrival.pause = pause;
-        }
-    }
-
-    /// The owner of the wallet has paid.
-    pub(super) fn fill_wallet(&mut self) {
-        self.wallet_filled = true;
-    }
-
-    pub(super) fn arrivals(&self) -> &[Arrival] {
-        &self.arrivals
-    }
-
-    pub(super) fn closest_polls(&self) -> Option<Duration> {
-        self.closest_polls
-    }
-
-    /// Returns how often each picture was accepted, and how often without the refund
-    /// of an ERROR.
-    pub(super) fn accepted(&self) -> BTreeMap<String, (u64, u64)> {
-        let mut counts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-        for request in self.requests.values() {
-            let (accepted, paid) = counts.entry(request.img.clone()).or_default();
-            *accepted += 1;
-            *paid += u64::from(request.ends != Ends::Error);
-        }
-        counts
-    }
-
-    fn note_poll(&mut self, id: &str, now: Timestamp) {
-        if let Some(last) = self.last_poll.insert(id.to_owned(), now)
-            && self.requests.contains_key(id)
-        {
-            let gap = elapsed(last, now);
-            self.closest_polls = Some(self.closest_polls.map_or(gap, |least| least.min(gap)));
-        }
-    }
+/// Returns true when the client may have stopped waiting; its clock began before ours.
+fn is_late(age: Option<Duration>) -> bool {
+    age.is_some_and(|age| age + 2 * REQUEST_TIMEOUT >= DEADLINE)
 }
 
 impl RestoreApi for FakeService {
@@ -344,17 +375,4 @@ impl RestoreApi for FakeService {
     fn status<'a>(&'a self, request: &'a Known) -> BoxFuture<'a, StatusOutcome> {
         Box::pin(self.answer_status(request))
     }
-}
-
-/// Returns true when an age falls into the `seconds` after second `from`.
-pub(super) fn is_within(from: u64, seconds: u64, age: Duration) -> bool {
-    (from..from + seconds).contains(&age.as_secs())
-}
-
-pub(super) fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
-    books.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn failure(code: FailureCode) -> Failure {
-    Failure::new(FailureClass::Transient, code, "simulated")
 }

@@ -1,63 +1,48 @@
 //! One job in one world, run as often as it takes.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use url::Url;
 
 use super::{
-    Boundaries, BoundaryLedger, FakeFetcher, FakeService, Faults,
+    Boundaries, Scenario,
+    books::Books,
+    client::{Asked, Client, Wrap, Wraps, wall_errors},
+    dice::Dice,
     fetcher::Disk,
-    service::{Books, REQUEST_TIMEOUT, lock},
+    rows::Version,
+    scenario::Stopping,
+    scene::{Scene, Trace, Wall, WorldTime, lock},
+    witness::Witness,
 };
 use crate::{
+    api::RestoreApi,
     clock::Clock,
-    core::{
-        Budget, Cadence, Edition, Failure, Fence, HaltCause, InDoubtPolicy, Item, ItemKey,
-        ItemState, Micros, RetryPolicy, RunEvent,
-    },
-    ledger::{EditionHeader, Ledger, MemoryLedger, NewItem, NewRow, RowFilter},
-    limit::LaneLimits,
-    report::Reporter,
-    run::{
-        self, Intake, IntakePlan, Outcome, Parts, RunSettings, StopLevel, Stops,
-        recovery::{recover, retry_failed},
-        start_intake,
-    },
-    stage::Stager,
+    core::{HaltCause, Item, ItemState, invariant::Violation},
+    fetch::Fetcher,
+    ledger::{Ledger, LedgerError, MemoryLedger, RowFilter},
+    run::Outcome,
 };
-
-/// Submits per second in every world.
-pub(super) const SUBMIT_RATE: f64 = 5.0;
-
-/// Shortest time between two polls of one item.
-pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// More lives than any scenario needs; reaching it means that no progress is made.
 const MOST_LIVES: u32 = 50;
 
-/// What a world is like.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scenario {
-    /// Name for messages.
-    pub name: &'static str,
-    /// Pictures in the manifest.
-    pub items: u32,
-    /// What goes wrong.
-    pub faults: Faults,
-    /// Policy for lost answers.
-    pub in_doubt: InDoubtPolicy,
-    /// Most requests at the service.
-    pub in_flight: usize,
-    /// Spend cap in requests.
-    pub cap: Option<u64>,
-    /// When all is done, `retry` takes up what has failed.
-    pub retry: bool,
-    /// Someone asks the first life to stop after this many seconds.
-    pub drain_after: Option<u64>,
-}
+/// No life lasts longer: a clock that is set back by a day lets the deadline of a stuck
+/// request of an earlier life come that much later.
+const LONGEST_LIFE: Duration = Duration::from_hours(30);
+
+/// How long the owner takes to come back to a job that ended early.
+const OWNER_AWAY: Duration = Duration::from_mins(1);
+
+/// Where the client hears the service call back.
+const HOOK_ROOT: &str = "https://me.example/hooks";
+
+/// When every world begins: 2026-01-01.
+const BEGINNING: i64 = 1_767_225_600;
 
 /// How one life of the client ended.
 #[derive(Debug)]
@@ -66,27 +51,46 @@ pub enum Ending {
     Returned(Box<Outcome>),
     /// At the boundary where the world stopped.
     Crashed,
+    /// The ledger could not be used.
+    Broke(LedgerError),
+    /// It did not.
+    Endless,
 }
 
 /// A ledger, a service and a disk that outlive every life of the client.
+///
+/// Its invariants are checked after every life and when it is dropped, so that a test
+/// cannot forget to: it panics with the scenario, the seed, the invariant and the trace.
 #[derive(Debug)]
 pub struct World {
-    seed: u64,
+    pub(super) seed: u64,
     pub(super) scenario: Scenario,
-    ledger: MemoryLedger,
+    pub(super) ledger: MemoryLedger,
     pub(super) books: Arc<Mutex<Books>>,
+    pub(super) witness: Arc<Mutex<Witness>>,
     pub(super) disk: Disk,
-    pub(super) began: Timestamp,
-    now: Timestamp,
-    lives: u32,
+    pub(super) asked: Arc<Mutex<Vec<Asked>>>,
+    trace: Trace,
+    wraps: Wraps,
+    root: Url,
+    age: Duration,
+    pub(super) lives: u32,
     retrying: bool,
-    /// Everything reported, for the trace of a failure.
-    trace: Arc<Mutex<Vec<String>>>,
+    /// The job is over: nothing may be left.
+    pub(super) finished: bool,
+    /// Someone has taken the verdict.
+    judged: bool,
+    broken: Option<Violation>,
     passed: u64,
+    stops: Vec<u64>,
 }
 
 impl World {
     /// Creates a world with nothing done yet.
+    ///
+    /// # Panics
+    ///
+    /// Never: the one address it parses is a constant.
     #[must_use]
     pub fn new(seed: u64, scenario: Scenario) -> Self {
         Self {
@@ -94,14 +98,49 @@ impl World {
             scenario,
             ledger: MemoryLedger::new(),
             books: Arc::default(),
+            witness: Arc::default(),
             disk: Arc::default(),
-            began: Timestamp::UNIX_EPOCH,
-            now: Timestamp::UNIX_EPOCH,
+            asked: Arc::default(),
+            trace: Trace::default(),
+            wraps: Wraps::default(),
+            root: Url::parse(HOOK_ROOT).expect("a constant address"),
+            age: Duration::ZERO,
             lives: 0,
             retrying: false,
-            trace: Arc::default(),
+            finished: false,
+            judged: false,
+            broken: None,
             passed: 0,
+            stops: Vec::new(),
         }
+    }
+
+    /// Puts something between the ledger and what it is kept in, where no witness looks.
+    #[must_use]
+    pub fn with_store(mut self, wrap: Wrap<dyn Ledger>) -> Self {
+        self.wraps.store = Some(wrap);
+        self
+    }
+
+    /// Puts something between the client and its ledger.
+    #[must_use]
+    pub fn with_ledger(mut self, wrap: Wrap<dyn Ledger>) -> Self {
+        self.wraps.ledger = Some(wrap);
+        self
+    }
+
+    /// Puts something between the client and the service.
+    #[must_use]
+    pub fn with_api(mut self, wrap: Wrap<dyn RestoreApi>) -> Self {
+        self.wraps.api = Some(wrap);
+        self
+    }
+
+    /// Puts something between the client and its downloads.
+    #[must_use]
+    pub fn with_fetcher(mut self, wrap: Wrap<dyn Fetcher>) -> Self {
+        self.wraps.fetcher = Some(wrap);
+        self
     }
 
     /// Returns how many boundaries the last life reached.
@@ -110,41 +149,110 @@ impl World {
         self.passed
     }
 
-    /// Returns what was reported so far, one event a line.
+    /// Returns what happened so far, one line each.
     #[must_use]
     pub fn trace(&self) -> String {
-        self.trace.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+        self.trace.to_text()
     }
 
     /// Lives once: starts the client, which ends by itself or at boundary `stop_at`.
     ///
     /// # Errors
     ///
-    /// What the ledger said, or a pace invariant that did not hold in this life.
-    pub fn live(&mut self, stop_at: Option<u64>) -> Result<Ending, String> {
+    /// An invariant that did not hold in this life.
+    pub fn live(&mut self, stop_at: Option<u64>) -> Result<Ending, Violation> {
         self.lives += 1;
+        self.stops.extend(stop_at);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| Violation::new("life", error.to_string()))?;
         let boundaries = Boundaries::new(stop_at);
         let ending = runtime.block_on(async {
-            let clock = Clock::starting_at(self.now);
+            let time = WorldTime::after(self.age);
             let ending = tokio::select! { biased;
-                () = boundaries.stopped() => Ok(Ending::Crashed),
-                outcome = self.client(clock, boundaries.clone()) => {
-                    outcome.map(|outcome| Ending::Returned(Box::new(outcome)))
-                }
+                () = boundaries.stopped() => Ending::Crashed,
+                () = tokio::time::sleep(LONGEST_LIFE) => Ending::Endless,
+                ending = self.lived(time, boundaries.clone()) => ending,
             };
-            self.now = clock.now();
+            self.age = time.now();
             ending
         });
         // Dropping the runtime drops every task where it stands, as a crash does.
         drop(runtime);
         self.passed = boundaries.count();
-        self.check_pace().map_err(|violation| violation.to_string())?;
-        ending
+        self.trace.tell(self.age, self.lives, format_args!("ended: {}", word(&ending)));
+        let verdict = self.check_life(&ending, self.age);
+        self.remember(verdict)?;
+        Ok(ending)
+    }
+
+    async fn lived(&mut self, time: WorldTime, boundaries: Arc<Boundaries>) -> Ending {
+        let first = self.client(self.lives, time, boundaries.clone());
+        let outcome = if self.scenario.stops == Stopping::Takeover && self.lives == 1 {
+            self.lives = 2;
+            let second = self.client(2, time, boundaries);
+            let after = second.scene.dice.between(super::dice::What::Stop, 0, 0, 20);
+            let takeover = async {
+                tokio::time::sleep(Duration::from_secs(after)).await;
+                second.live().await
+            };
+            // The first one hears from the ledger that it is not wanted any more.
+            let (_stale, outcome) = tokio::join!(first.live(), takeover);
+            outcome
+        } else {
+            first.live().await
+        };
+        outcome.map_or_else(Ending::Broke, |outcome| Ending::Returned(Box::new(outcome)))
+    }
+
+    fn client(&self, life: u32, time: WorldTime, boundaries: Arc<Boundaries>) -> Client {
+        let dice = Dice(self.seed);
+        let (wrong, set_at, set_by) = if self.scenario.wall_jumps {
+            wall_errors(dice, life)
+        } else {
+            (SignedDuration::ZERO, Duration::MAX, SignedDuration::ZERO)
+        };
+        let now = SignedDuration::from_millis(i64::try_from(self.age.as_millis()).unwrap_or(0));
+        let wall = Timestamp::constant(BEGINNING, 0).saturating_add(now + wrong);
+        let wall = Wall {
+            clock: Clock::starting_at(wall.unwrap_or(Timestamp::UNIX_EPOCH)),
+            set_at: self.age.saturating_add(set_at),
+            set_by,
+        };
+        let scene = Scene {
+            life,
+            dice,
+            faults: self.scenario.faults,
+            time,
+            wall,
+            boundaries,
+            books: self.books.clone(),
+            trace: self.trace.clone(),
+        };
+        Client {
+            scene,
+            scenario: self.scenario.clone(),
+            seed: self.seed,
+            version: self.version(),
+            retry: self.scenario.retry.filter(|_| self.retrying),
+            ledger: self.ledger.clone(),
+            witness: self.witness.clone(),
+            disk: self.disk.clone(),
+            asked: self.asked.clone(),
+            wraps: self.wraps.clone(),
+            root: self.root.clone(),
+        }
+    }
+
+    /// Returns the manifest as the current life finds it.
+    pub(super) fn version(&self) -> Version {
+        match (self.scenario.edited, self.lives) {
+            (false, _) => Version::Plain,
+            (true, 0 | 1) => Version::First,
+            (true, _) => Version::Second,
+        }
     }
 
     /// Lives until the job is done; the owner refills the wallet and mends what a
@@ -152,137 +260,107 @@ impl World {
     ///
     /// # Errors
     ///
-    /// When a life ends badly, or the job never ends.
-    pub fn finish(&mut self) -> Result<(), String> {
+    /// An invariant that did not hold in one of the lives, or `life` when a life ended as
+    /// none may, or the job never ends.
+    pub fn finish(&mut self) -> Result<(), Violation> {
         while self.lives < MOST_LIVES {
-            let Ending::Returned(outcome) = self.live(None)? else {
-                return Err("stopped without a boundary".to_owned());
-            };
-            if outcome.panics > 0 || outcome.manifest.is_some() {
-                return Err(format!("{outcome:?}"));
-            }
-            if outcome.halted.is_none() && outcome.interrupted.is_none() {
-                if self.retrying || !self.scenario.retry {
-                    return Ok(());
-                }
-                self.retrying = true;
-            }
-            if matches!(outcome.halted, Some(HaltCause::SpendCap { .. })) {
+            let ending = self.live(None)?;
+            let verdict = self.check_ending(&ending);
+            self.remember(verdict)?;
+            if self.is_over(&ending) {
+                self.finished = true;
                 return Ok(());
             }
-            lock(&self.books).fill_wallet();
+            lock(&self.books).mended = true;
+            self.age += OWNER_AWAY;
         }
-        Err(format!("not done after {MOST_LIVES} lives"))
+        let evidence = format!("not done after {MOST_LIVES} lives");
+        self.remember(Err(Violation::new("life", evidence)))
     }
 
-    async fn client(&self, clock: Clock, boundaries: Arc<Boundaries>) -> Result<Outcome, String> {
-        let told = |error: crate::ledger::LedgerError| error.to_string();
-        let ledger = Arc::new(BoundaryLedger::new(self.ledger.clone(), boundaries.clone()));
-        let fence = ledger.begin_session().await.map_err(told)?;
-        let rows = u64::from(self.import(ledger.as_ref(), fence).await?);
-        let rules = self.rules();
-        if self.retrying {
-            retry_failed(ledger.as_ref(), fence, false, clock.now()).await.map_err(told)?;
+    fn is_over(&mut self, ending: &Ending) -> bool {
+        let Ending::Returned(outcome) = ending else { return false };
+        if matches!(outcome.halted, Some(HaltCause::SpendCap { .. })) {
+            return true;
         }
-        let owed = recover(ledger.as_ref(), fence, &rules, clock.now()).await.map_err(told)?;
-        let money = ledger.totals().await.map_err(told)?.money;
-        let budget = Budget::new(money.committed(), rules.max_spend);
-        let service = FakeService::new(
-            self.seed,
-            self.scenario.faults,
-            self.began,
-            self.books.clone(),
-            clock,
-            boundaries.clone(),
-        );
-        let fetcher = FakeFetcher::new(
-            self.seed ^ u64::from(self.lives),
-            self.scenario.faults,
-            self.disk.clone(),
-            self.began,
-            clock,
-            boundaries,
-        );
-        let parts = Parts {
-            ledger: ledger.clone(),
-            api: Arc::new(service),
-            stager: Arc::new(NoStager),
-            fetcher: Arc::new(fetcher),
-            clock,
-            fence,
-            reporter: Box::new(Trace(self.trace.clone())),
-            webhooks: None,
+        let early = outcome.halted.is_some() || outcome.interrupted.is_some();
+        if early || outcome.panics > 0 || outcome.manifest.is_some() {
+            return false;
+        }
+        if self.scenario.edited && self.version() != Version::Second {
+            return false;
+        }
+        let was_last = self.retrying || self.scenario.retry.is_none();
+        self.retrying = true;
+        was_last
+    }
+
+    /// No life ends in a way that its scenario does not explain.
+    fn check_ending(&self, ending: &Ending) -> Result<(), Violation> {
+        let faults = self.scenario.faults;
+        let explained = match ending {
+            Ending::Returned(outcome) => {
+                (outcome.panics == 0 || faults.fetch.panic > 0.0)
+                    && (outcome.manifest.is_none() || faults.ledger_down.seconds > 0)
+            }
+            Ending::Broke(_) => faults.ledger_down.seconds > 0,
+            Ending::Crashed | Ending::Endless => false,
         };
-        let (intake, reading) = start_intake(
-            ledger,
-            fence,
-            IntakePlan::Unchanged { intake: Intake { rows, photos: rows, bad: 0 } },
-        );
-        let stops = self.stops();
-        let outcome = run::run(parts, rules, owed, budget, intake, stops).await;
-        reading.await.map_err(|error| error.to_string())?;
-        outcome.map_err(|error| error.to_string())
+        if explained { Ok(()) } else { Err(Violation::new("life", format!("{ending:?}"))) }
     }
 
-    /// Imports the manifest unless an earlier life has done so to the end.
-    async fn import(&self, ledger: &dyn Ledger, fence: Fence) -> Result<u32, String> {
-        let told = |error: crate::ledger::LedgerError| error.to_string();
-        if ledger.job().await.map_err(told)?.finished.is_some() {
-            return Ok(self.scenario.items);
+    fn remember(&mut self, verdict: Result<(), Violation>) -> Result<(), Violation> {
+        if let Err(violation) = &verdict {
+            self.broken.get_or_insert_with(|| violation.clone());
         }
-        let header = EditionHeader {
-            columns: vec!["img".to_owned()],
-            source_column: 0,
-            base_dir: "/".to_owned(),
+        verdict
+    }
+
+    /// Finishes the job and says what is wrong with the world, if anything; nothing is
+    /// checked when it is dropped after that.
+    ///
+    /// # Errors
+    ///
+    /// The first invariant that does not hold.
+    pub fn verdict(&mut self) -> Result<(), Violation> {
+        self.judged = true;
+        match &self.broken {
+            Some(violation) => Err(violation.clone()),
+            None if self.finished => self.check_end(),
+            None => self.finish().and_then(|()| self.check_end()),
+        }
+    }
+
+    /// Returns what was wrong in the lives so far; nothing is checked when the world is
+    /// dropped after that.
+    pub fn broken(&mut self) -> Option<Violation> {
+        self.judged = true;
+        self.broken.clone()
+    }
+
+    /// Finishes the job, and panics with everything one needs to see why when something is
+    /// wrong with the world.
+    ///
+    /// # Panics
+    ///
+    /// When an invariant does not hold.
+    pub fn prove(&mut self) {
+        if let Err(violation) = self.verdict() {
+            panic!("{}", self.report(&violation));
+        }
+    }
+
+    fn report(&self, violation: &Violation) -> String {
+        let Scenario { name, .. } = self.scenario;
+        let seed = self.seed;
+        let crashes = match self.stops.as_slice() {
+            [] => String::new(),
+            stops => format!(", crashed at {stops:?}"),
         };
-        let edition: Edition = ledger.begin_edition(fence, header).await.map_err(told)?;
-        let rows: Vec<NewRow> = (0..self.scenario.items).map(row).collect();
-        for batch in rows.chunks(7) {
-            ledger.import(fence, edition, batch.to_vec()).await.map_err(told)?;
-        }
-        ledger.finish_edition(fence, edition, "hash".to_owned()).await.map_err(told)?;
-        Ok(self.scenario.items)
-    }
-
-    fn rules(&self) -> RunSettings {
-        let lane = |per_second, at_once| LaneLimits { per_second, at_once };
-        let policy = |tries, first| RetryPolicy {
-            tries,
-            first_delay: Duration::from_secs(first),
-            max_delay: Duration::from_mins(1),
-        };
-        RunSettings {
-            submit: lane(SUBMIT_RATE, self.scenario.in_flight),
-            poll: lane(20.0, 10),
-            fetch: lane(20.0, 4),
-            cadence: Cadence { interval: POLL_INTERVAL, max_interval: Duration::from_secs(30) },
-            deadline: Duration::from_hours(1),
-            unknown_grace: Duration::from_mins(1),
-            price: PRICE,
-            max_spend: self.scenario.cap.map(|requests| PRICE.times(requests)),
-            in_doubt: self.scenario.in_doubt,
-            fetch_retry: policy(8, 1),
-            error_retry: policy(4, 10),
-            no_media: policy(5, 5),
-            most_refreshes: 5,
-            outage_limit: Duration::from_mins(30),
-            grace: Duration::from_secs(30),
-            request_timeout: REQUEST_TIMEOUT,
-            volatile_service: false,
-            seed: self.seed,
-        }
-    }
-
-    fn stops(&self) -> Stops {
-        let (sender, stops) = Stops::manual();
-        if let (1, Some(seconds)) = (self.lives, self.scenario.drain_after) {
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_secs(seconds)).await;
-                // The run may be over by then.
-                let _ = sender.send((StopLevel::Drain, 15)).await;
-            });
-        }
-        stops
+        format!(
+            "scenario `{name}`, seed {seed}{crashes}: {violation}\n{}\n\nto repeat it with every run, add this line to tests/sim/seeds.txt:\n{name} {seed}\n",
+            self.trace()
+        )
     }
 
     pub(super) fn items(&self) -> Vec<Item> {
@@ -290,54 +368,33 @@ impl World {
         rows.unwrap_or_default().into_iter().map(|row| row.item).collect()
     }
 
-    /// Returns how many items ended in `state`.
+    /// Returns how many items of the manifest ended in `state`.
     #[must_use]
     pub fn count(&self, state: ItemState) -> usize {
         self.items().iter().filter(|item| item.state == state).count()
     }
 }
 
-/// The service's price.
-pub(super) const PRICE: Micros = Micros(3_100);
-
-fn row(number: u32) -> NewRow {
-    let source = format!("https://example.org/{number}.jpg");
-    NewRow {
-        line: i64::from(number) + 2,
-        cells: vec![source.clone()],
-        item: NewItem {
-            key: ItemKey::of("item", &[&source]),
-            source,
-            scale: 2,
-            version: "v1.4".to_owned(),
-            stem: "photo".to_owned(),
-            state: Ok(ItemState::Staged),
-        },
-    }
-}
-
-/// Every source of a world is public already.
-struct NoStager;
-
-impl Stager for NoStager {
-    fn stage<'a>(
-        &'a self,
-        source: &'a str,
-    ) -> futures::future::BoxFuture<'a, Result<String, Failure>> {
-        Box::pin(async move { Ok(source.to_owned()) })
-    }
-}
-
-struct Trace(Arc<Mutex<Vec<String>>>);
-
-impl Reporter for Trace {
-    fn observe(&mut self, event: &RunEvent) {
-        let line = match event {
-            RunEvent::Settled(item) => {
-                format!("settled {} {} {:?}", item.id, item.state, item.failure)
-            }
-            event => format!("{event:?}"),
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.judged || std::thread::panicking() {
+            return;
+        }
+        let verdict = match self.broken.clone() {
+            Some(violation) => Err(violation),
+            None => self.check_end(),
         };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        if let Err(violation) = verdict {
+            panic!("{}", self.report(&violation));
+        }
+    }
+}
+
+fn word(ending: &Ending) -> String {
+    match ending {
+        Ending::Returned(outcome) => format!("{outcome:?}"),
+        Ending::Crashed => "crashed".to_owned(),
+        Ending::Broke(error) => error.to_string(),
+        Ending::Endless => "it has no end".to_owned(),
     }
 }

@@ -1,0 +1,139 @@
+//! What the service remembers: the truth that the ledger is held against.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::hooks::Hook;
+use crate::core::Endpoint;
+
+/// One accepted request.
+#[derive(Debug, Clone)]
+pub(super) struct Accepted {
+    /// Which picture of the world it is for.
+    pub(super) picture: String,
+    pub(super) at: Duration,
+    pub(super) takes: Duration,
+    pub(super) course: Course,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Course {
+    Completed,
+    /// With several pictures.
+    Several,
+    /// Without a picture for some seconds.
+    NoMediaAtFirst,
+    NeverMedia,
+    Failed,
+    Error,
+    Stuck,
+}
+
+impl Accepted {
+    /// Returns true when the service takes money for it; only ERROR is free.
+    pub(super) fn is_paid(&self) -> bool {
+        self.course != Course::Error
+    }
+}
+
+/// A call as it left the client.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) life: u32,
+    pub(super) endpoint: Endpoint,
+    /// The picture of a submit, the request of a poll.
+    pub(super) about: String,
+    pub(super) at: Duration,
+    /// When the client knew how it ended.
+    pub(super) heard: Option<Duration>,
+    /// The pause that the answer asked for.
+    pub(super) pause: Option<Duration>,
+    /// The answer refused the account, the key or the model.
+    pub(super) refused: bool,
+    /// The answer is the last word on the request.
+    pub(super) over: bool,
+    /// The request that the client now knows, for a submit.
+    pub(super) named: Option<String>,
+}
+
+impl Call {
+    /// It asked about no request, to see whether the service answers.
+    pub(super) fn is_probe(&self) -> bool {
+        self.endpoint == Endpoint::Poll && self.about == "restore-batch-probe"
+    }
+}
+
+/// What the service remembers; outlives every crash of the client.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    pub(super) requests: BTreeMap<String, Accepted>,
+    calls: Vec<Call>,
+    number: u32,
+    /// What the service is going to call back, by number.
+    pub(super) hooks: BTreeMap<u32, Hook>,
+    /// The owner has filled the wallet and mended the key and the model.
+    pub(super) mended: bool,
+}
+
+impl Books {
+    /// Numbers whatever happens, for the dice.
+    pub(super) fn next_number(&mut self) -> u32 {
+        self.number += 1;
+        self.number
+    }
+
+    /// Notes a call that leaves the client now; returns its index.
+    pub(super) fn call(&mut self, call: Call) -> usize {
+        self.calls.push(call);
+        self.calls.len() - 1
+    }
+
+    pub(super) fn heard(&mut self, index: usize, change: impl FnOnce(&mut Call)) {
+        if let Some(call) = self.calls.get_mut(index) {
+            change(call);
+        }
+    }
+
+    /// Returns the lives that have called since the calls were last forgotten.
+    pub(super) fn lives(&self) -> BTreeSet<u32> {
+        self.calls.iter().map(|call| call.life).collect()
+    }
+
+    /// Pace is promised within one life of the client.
+    pub(super) fn forget_calls(&mut self) {
+        self.calls.clear();
+    }
+
+    /// Returns true while an answer to a submit of this life is still to come.
+    pub(super) fn submits_on_the_wire(&self, life: u32) -> bool {
+        self.calls_of(life, Endpoint::Submit).iter().any(|call| call.heard.is_none())
+    }
+
+    /// Returns the calls of one life, in the order in which they left.
+    pub(super) fn calls_of(&self, life: u32, endpoint: Endpoint) -> Vec<&Call> {
+        let wanted = |call: &&Call| call.life == life && call.endpoint == endpoint;
+        self.calls.iter().filter(wanted).collect()
+    }
+
+    /// Returns how much of the wallet is used, in requests.
+    pub(super) fn paid(&self) -> u64 {
+        self.requests.values().filter(|request| request.is_paid()).count() as u64
+    }
+
+    /// Returns the requests of each picture, in the order of their names.
+    pub(super) fn by_picture(&self) -> BTreeMap<&str, Vec<(&str, &Accepted)>> {
+        let mut pictures: BTreeMap<&str, Vec<(&str, &Accepted)>> = BTreeMap::new();
+        for (id, request) in &self.requests {
+            pictures.entry(&request.picture).or_default().push((id, request));
+        }
+        pictures
+    }
+}
+
+/// Returns the picture that a source shows, whatever its signature.
+pub(super) fn picture_of(source: &str) -> String {
+    source.split('?').next().unwrap_or(source).to_owned()
+}

@@ -1,0 +1,231 @@
+//! Bugs planted on purpose: the harness must see each, and name what it breaks.
+
+mod ledger;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use ledger::{Bug, BuggyLedger};
+use restore_batch::{
+    api::{Known, RestoreApi, StatusOutcome, SubmitOrder, SubmitOutcome},
+    core::{Artifact, EventKind, InDoubtPolicy},
+    fetch::{FetchError, Fetcher},
+    testing::sim::{Courses, Ending, Faults, Scenario, Stopping, SubmitFaults, World},
+};
+
+use crate::scenarios::{STORM, stormy};
+
+fn small() -> Scenario {
+    Scenario { items: 6, ..Scenario::default() }
+}
+
+fn with_submits(submit: SubmitFaults) -> Scenario {
+    Scenario { faults: Faults { submit, ..Faults::default() }, ..small() }
+}
+
+/// Returns what is violated first in the worlds of some seeds.
+fn violated(build: impl Fn(u64) -> World) -> Vec<&'static str> {
+    let verdicts = (0..20).filter_map(|seed| build(seed).verdict().err());
+    let mut names: Vec<_> = verdicts.map(|violation| violation.invariant).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn with_bug(world: World, bug: Bug) -> World {
+    world.with_ledger(Arc::new(move |inner| Arc::new(BuggyLedger { inner, bug })))
+}
+
+/// A service client with a bug.
+struct BuggyApi {
+    inner: Arc<dyn RestoreApi>,
+    bug: ApiBug,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ApiBug {
+    /// Sends a POST again whose answer was lost.
+    Resends,
+    /// Takes a lost answer for one that was never given.
+    TrustsSilence,
+    /// Does not read `Retry-After`.
+    IgnoresPauses,
+    /// Takes a refused account for a busy service.
+    IgnoresRefusals,
+    /// Takes ERROR for FAILED.
+    ChargesErrors,
+    /// Asks twice.
+    PollsTwice,
+}
+
+impl RestoreApi for BuggyApi {
+    fn submit<'a>(&'a self, order: &'a SubmitOrder) -> BoxFuture<'a, SubmitOutcome> {
+        Box::pin(async move {
+            match (self.bug, self.inner.submit(order).await) {
+                (ApiBug::Resends, SubmitOutcome::InDoubt(_)) => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    self.inner.submit(order).await
+                }
+                (ApiBug::TrustsSilence, SubmitOutcome::InDoubt(failure)) => {
+                    SubmitOutcome::NotSent(failure)
+                }
+                (ApiBug::IgnoresPauses, SubmitOutcome::Throttled { failure, .. }) => {
+                    SubmitOutcome::Throttled { failure, retry_after: None }
+                }
+                (ApiBug::IgnoresRefusals, SubmitOutcome::Account(failure)) => {
+                    SubmitOutcome::Unavailable { failure, retry_after: None }
+                }
+                (_, outcome) => outcome,
+            }
+        })
+    }
+
+    fn status<'a>(&'a self, request: &'a Known) -> BoxFuture<'a, StatusOutcome> {
+        Box::pin(async move {
+            match (self.bug, self.inner.status(request).await) {
+                (ApiBug::ChargesErrors, StatusOutcome::Error(failure)) => {
+                    StatusOutcome::Failed(failure)
+                }
+                (ApiBug::PollsTwice, _) => self.inner.status(request).await,
+                (_, outcome) => outcome,
+            }
+        })
+    }
+}
+
+fn with_api_bug(world: World, bug: ApiBug) -> World {
+    world.with_api(Arc::new(move |inner| Arc::new(BuggyApi { inner, bug })))
+}
+
+/// Crashes at one boundary after the other until a life shows something.
+fn broken_first(build: impl Fn() -> World) -> Option<&'static str> {
+    (1..60).find_map(|boundary| {
+        let mut world = build();
+        let _ending = world.live(Some(boundary));
+        world.broken().map(|violation| violation.invariant)
+    })
+}
+
+/// Between the first POST and its answer nothing explains the request.
+#[test]
+fn an_attempt_that_is_not_durable_is_seen() {
+    let build = || with_bug(World::new(1, small()), Bug::Forgets(EventKind::SubmitIntent));
+    assert_eq!(broken_first(build), Some("I7"));
+}
+
+#[test]
+fn a_post_that_is_sent_again_is_seen() {
+    let lost = SubmitFaults { reply_lost: 0.5, ..SubmitFaults::default() };
+    // One item, so that the additional submit is not one too many for the pace as well.
+    let scenario = Scenario { items: 1, ..with_submits(lost) };
+    let build = |seed| with_api_bug(World::new(seed, scenario.clone()), ApiBug::Resends);
+    assert_eq!(violated(build), ["I2"]);
+}
+
+#[test]
+fn a_lost_answer_that_is_booked_free_is_seen() {
+    let error = SubmitFaults { server_error: 0.2, ..SubmitFaults::default() };
+    let build = |seed| with_api_bug(World::new(seed, with_submits(error)), ApiBug::TrustsSilence);
+    assert_eq!(violated(build), ["I2"]);
+    // Before it is sent again, it is only unexplained.
+    let first = |seed| {
+        let build = || with_api_bug(World::new(seed, with_submits(error)), ApiBug::TrustsSilence);
+        broken_first(build)
+    };
+    assert!((0..10).filter_map(first).any(|name| name == "I7"));
+}
+
+#[test]
+fn a_pause_that_is_not_kept_is_seen() {
+    let busy = SubmitFaults { throttled: 0.3, ..SubmitFaults::default() };
+    let build = |seed| with_api_bug(World::new(seed, with_submits(busy)), ApiBug::IgnoresPauses);
+    assert_eq!(violated(build), ["I4"]);
+}
+
+#[test]
+fn submits_after_the_account_was_refused_are_seen() {
+    let mut scenario = small();
+    scenario.faults.account.wallet = 2;
+    let build = |seed| with_api_bug(World::new(seed, scenario.clone()), ApiBug::IgnoresRefusals);
+    assert_eq!(violated(build), ["account"]);
+}
+
+#[test]
+fn an_error_that_is_booked_as_charged_is_seen() {
+    let course = Courses { error: 0.5, ..Courses::default() };
+    let scenario = Scenario { faults: Faults { course, ..Faults::default() }, ..small() };
+    let build = |seed| with_api_bug(World::new(seed, scenario.clone()), ApiBug::ChargesErrors);
+    assert_eq!(violated(build), ["money"]);
+}
+
+#[test]
+fn polls_that_come_too_often_are_seen() {
+    let scenario = Scenario { items: 1, ..small() };
+    let build = |seed| with_api_bug(World::new(seed, scenario.clone()), ApiBug::PollsTwice);
+    assert_eq!(violated(build), ["cadence"]);
+}
+
+#[test]
+fn a_result_that_is_not_written_down_is_seen() {
+    let build = |seed| with_bug(World::new(seed, small()), Bug::Forgets(EventKind::Published));
+    assert_eq!(violated(build), ["I1"]);
+}
+
+#[test]
+fn a_stale_session_that_still_writes_is_seen() {
+    let scenario = Scenario { stops: Stopping::Takeover, items: 16, ..small() };
+    let build = |seed| {
+        let bug = Bug::IgnoresFences;
+        let world = World::new(seed, scenario.clone());
+        world.with_store(Arc::new(move |inner| Arc::new(BuggyLedger { inner, bug })))
+    };
+    assert_eq!(violated(build), ["I6"]);
+}
+
+#[test]
+fn a_cap_that_is_forgotten_between_runs_is_seen() {
+    let scenario = Scenario {
+        cap: Some(4),
+        items: 16,
+        stops: Stopping::DrainAfter(1),
+        in_doubt: InDoubtPolicy::Hold,
+        faults: Faults { submit: STORM.submit, ..Faults::default() },
+        ..stormy()
+    };
+    let build = |seed| with_bug(World::new(seed, scenario.clone()), Bug::ForgetsMoney);
+    assert_eq!(violated(build), ["spend cap"]);
+}
+
+/// A download that vouches for more than it has written.
+struct CutFile(Arc<dyn Fetcher>);
+
+impl Fetcher for CutFile {
+    fn deliver<'a>(
+        &'a self,
+        media_url: &'a str,
+        stem: &'a str,
+    ) -> BoxFuture<'a, Result<Artifact, FetchError>> {
+        Box::pin(async move {
+            let artifact = self.0.deliver(media_url, stem).await?;
+            Ok(Artifact { bytes: artifact.bytes + 1, ..artifact })
+        })
+    }
+}
+
+#[test]
+fn a_cut_file_that_counts_as_whole_is_seen() {
+    let build = |seed| {
+        let world = World::new(seed, small());
+        world.with_fetcher(Arc::new(|inner| Arc::new(CutFile(inner))))
+    };
+    assert_eq!(violated(build), ["I5"]);
+}
+
+/// A test that forgets to ask still fails.
+#[test]
+#[should_panic(expected = "I5 does not hold")]
+fn dropping_a_broken_world_is_enough() {
+    let mut world = World::new(1, small()).with_fetcher(Arc::new(|inner| Arc::new(CutFile(inner))));
+    let ending = world.live(None);
+    assert!(!matches!(ending, Ok(Ending::Crashed)));
+}
