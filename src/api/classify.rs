@@ -14,7 +14,7 @@ use super::{
     contract::{StatusOutcome, SubmitOutcome},
     wire::{ErrorBody, Status, StatusReply, SubmitReply},
 };
-use crate::core::{Failure, FailureClass, FailureCode, RequestId, without_queries};
+use crate::core::{Failure, FailureClass, FailureCode, RequestId, is_disturbing, without_queries};
 
 /// Longest request id that is believed; the documented ones have 43 characters.
 const LONGEST_ID: usize = 256;
@@ -108,7 +108,7 @@ fn submit_success(answer: &Answer) -> SubmitOutcome {
     if let Some(id) = reply.request_id.filter(|id| !id.trim().is_empty()) {
         // In a path, dots alone would name a folder instead of a request.
         let only_dots = id.chars().all(|c| c == '.');
-        if id.len() > LONGEST_ID || only_dots || id.chars().any(char::is_control) {
+        if id.len() > LONGEST_ID || only_dots || id.chars().any(is_disturbing) {
             return doubt("the service named the request in a way that cannot be used");
         }
         return SubmitOutcome::Accepted {
@@ -259,7 +259,7 @@ fn quote(answer: &Answer, text: &str) -> String {
     let key = answer.key.as_ref().and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
     let text = key.map_or_else(|| text.to_owned(), |key| text.replace(key, "[key]"));
     let text = without_queries(&text);
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let plain = |c: char| if is_disturbing(c) { ' ' } else { c };
     let mut short: String = text.trim().chars().take(LONGEST_QUOTE).map(plain).collect();
     if text.trim().chars().nth(LONGEST_QUOTE).is_some() {
         short.push('…');
@@ -309,6 +309,7 @@ mod tests {
             (answer(202, r#"{"request_id":" "}"#), "in doubt in-doubt"),
             (answer(202, r#"{"request_id":"a\nb"}"#), "in doubt in-doubt"),
             (answer(202, r#"{"request_id":".."}"#), "in doubt in-doubt"),
+            (answer(202, "{\"request_id\":\"a\u{202e}b\"}"), "in doubt in-doubt"),
             (answer(202, r#"{"request_id":17,"error":{}}"#), "accepted 17"),
             (answer(202, "<html>"), "in doubt in-doubt"),
             (answer(202, ""), "in doubt in-doubt"),

@@ -14,7 +14,7 @@ use std::{
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::completeness;
-use crate::core::without_queries;
+use crate::core::{is_disturbing, without_queries};
 
 /// How much of a file that is no picture is looked at, in bytes.
 const HEAD_BYTES: u64 = 512;
@@ -144,7 +144,7 @@ fn not_a_picture(head: &[u8]) -> String {
 fn printable(text: &str) -> String {
     let text = without_queries(text);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let harmless = line.chars().filter(|c| !c.is_control() && *c != '`');
+    let harmless = line.chars().filter(|c| !is_disturbing(*c) && *c != '`');
     harmless.take(SHOWN_CHARACTERS).collect::<String>().trim().to_owned()
 }
 
