@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::HeaderValue;
+use serde::de::DeserializeOwned;
 
 use super::{
     contract::{StatusOutcome, SubmitOutcome},
@@ -18,6 +19,10 @@ use crate::core::{Failure, FailureClass, FailureCode, RequestId, is_disturbing, 
 
 /// Longest request id that is believed; the documented ones have 43 characters.
 const LONGEST_ID: usize = 256;
+
+/// Most pictures of one request. The documented model gives one; each more costs a
+/// download of up to the size limit, and the ledger keeps every address.
+const MOST_PICTURES: usize = 64;
 
 /// Most characters of the service's own words that are repeated to people.
 const LONGEST_QUOTE: usize = 200;
@@ -102,7 +107,7 @@ fn submit_answer(answer: &Answer) -> SubmitOutcome {
 
 fn submit_success(answer: &Answer) -> SubmitOutcome {
     let doubt = |why: &str| SubmitOutcome::InDoubt(in_doubt(why).with_status(answer.status));
-    let Ok(reply) = serde_json::from_slice::<SubmitReply>(&answer.body) else {
+    let Ok(reply) = read::<SubmitReply>(answer) else {
         return doubt("the service's answer cannot be read");
     };
     if let Some(id) = reply.request_id.filter(|id| !id.trim().is_empty()) {
@@ -130,12 +135,19 @@ fn submit_success(answer: &Answer) -> SubmitOutcome {
     }
 }
 
+/// Reads a JSON body. A byte order mark in front of it, which some servers write, is no
+/// reason to lose a paid request (RFC 8259, section 8.1).
+fn read<T: DeserializeOwned>(answer: &Answer) -> serde_json::Result<T> {
+    let body = &answer.body;
+    serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
+}
+
 fn in_doubt(why: impl Into<String>) -> Failure {
     Failure::new(FailureClass::InDoubt, FailureCode::InDoubt, why)
 }
 
 fn names_a_missing_model(answer: &Answer) -> bool {
-    let Ok(body) = serde_json::from_slice::<ErrorBody>(&answer.body) else { return false };
+    let Ok(body) = read::<ErrorBody>(answer) else { return false };
     let message = body.message.to_ascii_lowercase();
     body.error.eq_ignore_ascii_case("model not found")
         || message.contains("not found or is disabled")
@@ -199,7 +211,7 @@ fn status_answer(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
 fn status_success(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
     let unreadable =
         |why: &str| StatusOutcome::Unavailable(unavailable(why).with_status(answer.status));
-    let Ok(reply) = serde_json::from_slice::<StatusReply>(&answer.body) else {
+    let Ok(reply) = read::<StatusReply>(answer) else {
         return unreadable("the service's answer cannot be read");
     };
     if !reply.request_id.is_empty() && reply.request_id != request_id.0 {
@@ -224,6 +236,9 @@ fn status_success(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
                     .with_status(answer.status),
                 );
             }
+            if media.len() > MOST_PICTURES {
+                return StatusOutcome::Failed(too_many(media.len()).with_status(answer.status));
+            }
             StatusOutcome::Completed { media }
         }
         Some(Status::Failed) => {
@@ -238,13 +253,21 @@ fn status_success(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
     }
 }
 
+fn too_many(pictures: usize) -> Failure {
+    Failure::new(
+        FailureClass::Permanent,
+        FailureCode::MediaInvalid,
+        format!("the service names {pictures} pictures for one; at most {MOST_PICTURES} are taken"),
+    )
+}
+
 fn unavailable(why: impl Into<String>) -> Failure {
     Failure::new(FailureClass::Transient, FailureCode::StatusUnavailable, why)
 }
 
 /// Returns the service's own words about a failure, cut and made harmless.
 fn words(answer: &Answer, fallback: &str) -> String {
-    let said = serde_json::from_slice::<ErrorBody>(&answer.body).ok().and_then(|body| {
+    let said = read::<ErrorBody>(answer).ok().and_then(|body| {
         [body.message, body.error].into_iter().find(|text| !text.trim().is_empty())
     });
     match said {
@@ -399,13 +422,69 @@ mod tests {
     }
 
     #[test]
+    fn strange_json_is_read_or_refused_whole() {
+        let deep = format!(r#"{{"request_id":"r1","x":{}1}}"#, "[".repeat(100_000));
+        let flat = format!(r#"{{"request_id":"r1","x":[{}0]}}"#, "0,".repeat(100_000));
+        for (body, submitted, asked) in [
+            (
+                &b"\xef\xbb\xbf{\"request_id\":\"r1\",\"status\":\"QUEUED\"}"[..],
+                "accepted r1",
+                "waiting QUEUED",
+            ),
+            (
+                b"{\"request_id\":\"r1\",\"status\":\"\xff\"}",
+                "in doubt in-doubt",
+                "unavailable status-unavailable",
+            ),
+            (
+                b"{\"request_id\":\"r1\",\"request_id\":\"r2\"}",
+                "in doubt in-doubt",
+                "unavailable status-unavailable",
+            ),
+            (b"{\"request_id\":1e999}", "in doubt in-doubt", "unavailable status-unavailable"),
+            (b"{\"request_id\":\"r1\"}}", "in doubt in-doubt", "unavailable status-unavailable"),
+            (b"[\"r1\"]", "accepted r1", "waiting "),
+            (b"\"r1\"", "in doubt in-doubt", "unavailable status-unavailable"),
+            (deep.as_bytes(), "in doubt in-doubt", "unavailable status-unavailable"),
+            (flat.as_bytes(), "accepted r1", "waiting "),
+        ] {
+            let Exchange::Answer(plain) = answer(202, "") else { panic!("an answer") };
+            let exchange = Exchange::Answer(Answer { body: Bytes::copy_from_slice(body), ..plain });
+            let shown = String::from_utf8_lossy(&body[..body.len().min(60)]);
+            assert_eq!(submit_word(&exchange), submitted, "{shown}");
+            assert_eq!(status_word(&exchange), asked, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_reply_that_names_too_many_pictures_is_a_failure_that_may_be_asked_again() {
+        let named = |count: usize| {
+            let urls = vec![r#""https://h.org/a.png""#; count].join(",");
+            answer(200, &format!(r#"{{"status":"COMPLETED","output":{{"media_url":[{urls}]}}}}"#))
+        };
+        let id = RequestId("r1".into());
+        let StatusOutcome::Completed { media } = status(&named(MOST_PICTURES), &id) else {
+            panic!("refused what is allowed")
+        };
+        assert_eq!(media.len(), MOST_PICTURES);
+        let StatusOutcome::Failed(failure) = status(&named(9_000), &id) else {
+            panic!("believed 9000 pictures")
+        };
+        assert_eq!(
+            failure.to_string(),
+            "media-invalid: the service names 9000 pictures for one; at most 64 are taken"
+        );
+        assert!(failure.code.leaves_a_request());
+    }
+
+    #[test]
     fn words_of_the_service_are_cut_and_harmless() {
-        let long = format!(r#"{{"message":"\u001b[31m{}"}}"#, "x".repeat(5_000));
+        let long = format!(r#"{{"message":"\u001b[31m\u202e{}"}}"#, "x".repeat(5_000));
         let SubmitOutcome::Rejected(failure) = submit(&answer(400, &long)) else {
             panic!("a 400 is a rejection")
         };
         assert!(failure.message.chars().count() <= LONGEST_QUOTE + 1);
-        assert!(!failure.message.contains('\u{1b}'));
+        assert!(!failure.message.chars().any(is_disturbing));
         assert_eq!(failure.http_status, Some(400));
     }
 
