@@ -13,7 +13,10 @@ use tokio::{
 use super::*;
 use crate::{
     core::RequestId,
-    testing::scripted_server::{RecordedRequest, Reply, ScriptedServer},
+    testing::{
+        bomb::zeros_gzipped,
+        scripted_server::{RecordedRequest, Reply, ScriptedServer},
+    },
 };
 
 const KEY: &str = "k3y-that-nobody-may-see";
@@ -352,25 +355,6 @@ async fn a_compressed_answer_is_bounded_by_what_it_unpacks_to() {
     let message = in_doubt_message(submit_to(bomb(202)).await);
     assert_eq!(message, format!("the answer is longer than {LONGEST_ANSWER} bytes"));
     assert_eq!(word(&submit_to(bomb(402)).await), "account 402");
-}
-
-/// About `length` zero bytes as gzip: one literal, then matches of 258 bytes at distance
-/// 1, in one block with the fixed codes (RFC 1951, 3.2.6).
-fn zeros_gzipped(length: usize) -> Vec<u8> {
-    let mut bits: Vec<bool> = Vec::new();
-    let mut put = |code: &str| bits.extend(code.bytes().map(|bit| bit == b'1'));
-    put("110");
-    put("00110000");
-    for _ in 0..length / 258 {
-        put("11000101");
-        put("00000");
-    }
-    put("0000000");
-    let byte = |bits: &[bool]| {
-        bits.iter().enumerate().fold(0, |byte, (at, bit)| byte | (u8::from(*bit) << at))
-    };
-    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-    header.into_iter().chain(bits.chunks(8).map(byte)).collect()
 }
 
 #[tokio::test]
