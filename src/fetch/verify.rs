@@ -116,9 +116,9 @@ fn read_claim(mut file: &File, max_pixels: u64) -> Result<Claim, Rejection> {
         return Err(Rejection::TooLarge { width, height, limit: max_pixels });
     }
     // The decoder holds the whole of a JPEG file.
-    let held = if format == ImageFormat::Jpeg { file.metadata()?.len() } else { 0 };
+    let whole = if format == ImageFormat::Jpeg { file.metadata()?.len() } else { 0 };
     let picture = Picture { width, height, extension };
-    Ok(Claim { format, picture, memory: most_memory(pixels, held) })
+    Ok(Claim { format, picture, memory: most_memory(pixels, whole) })
 }
 
 fn dimensions(reader: BufReader<&File>, format: ImageFormat) -> Result<(u32, u32), Rejection> {

@@ -72,7 +72,7 @@ pub(super) fn polled(
     rules: &RunSettings,
     now: Timestamp,
 ) -> Verdict {
-    let age = item.submitted_at.map_or(Duration::ZERO, |at| elapsed(at, now));
+    let age = age(item, now);
     match outcome {
         StatusOutcome::Waiting { word } => waiting(&word, age, rules),
         StatusOutcome::Completed { media } => {
@@ -107,6 +107,19 @@ pub(super) fn polled(
             Verdict::wait(signal, Some(failure))
         }
     }
+}
+
+/// Returns how long ago the item was submitted.
+pub(super) fn age(item: &Item, now: Timestamp) -> Duration {
+    item.submitted_at.map_or(Duration::ZERO, |at| elapsed(at, now))
+}
+
+/// Ends an item past its deadline whose status cannot be read, while that of others can.
+pub(super) fn never_readable(item: &Item, failure: Failure, now: Timestamp) -> Verdict {
+    let message = format!("no status after {} s: {}", age(item, now).as_secs(), failure.message);
+    let failure =
+        Failure { class: FailureClass::Permanent, code: FailureCode::Deadline, message, ..failure };
+    Verdict::new(ItemEvent::PollGaveUp(failure), Signal::Sane)
 }
 
 /// The deadline is looked at only when the service answers: while it is down, no item

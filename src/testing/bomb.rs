@@ -66,8 +66,8 @@ pub fn zeros_gzipped(length: usize) -> Vec<u8> {
 #[must_use]
 pub fn zeros_zlib(length: usize) -> Vec<u8> {
     // Adler-32 of zeros (RFC 1950): the sum of bytes stays 1, and is added once a byte.
-    let sums = (length % 65_521) as u32;
-    [vec![0x78, 0x01], zeros_deflated(length), (sums << 16 | 1).to_be_bytes().to_vec()].concat()
+    let sums = u16::try_from(length % 65_521).unwrap_or_default().to_be_bytes();
+    [vec![0x78, 0x01], zeros_deflated(length), vec![sums[0], sums[1], 0, 1]].concat()
 }
 
 /// Returns one chunk of a PNG file.
