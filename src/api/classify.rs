@@ -283,7 +283,8 @@ fn quote(answer: &Answer, text: &str) -> String {
     let text = key.map_or_else(|| text.to_owned(), |key| text.replace(key, "[key]"));
     let text = without_queries(&text);
     let plain = |c: char| if is_disturbing(c) { ' ' } else { c };
-    let mut short: String = text.trim().chars().take(LONGEST_QUOTE).map(plain).collect();
+    let text: String = text.chars().map(plain).collect();
+    let mut short: String = text.trim().chars().take(LONGEST_QUOTE).collect();
     if text.trim().chars().nth(LONGEST_QUOTE).is_some() {
         short.push('…');
     }

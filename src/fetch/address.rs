@@ -38,17 +38,17 @@ fn brief(text: &str) -> String {
 /// Reads an address that may be opened, as far as its form tells.
 pub(super) fn parse(url: &str) -> Result<Url, GetErrorKind> {
     let url = Url::parse(url).map_err(|_| GetErrorKind::BadUrl("it cannot be read as a URL"))?;
-    check_form(&url)?;
+    check_form(&url).map_err(GetErrorKind::BadUrl)?;
     Ok(url)
 }
 
 /// Credentials would turn into an Authorization header, and we send only our own headers.
-fn check_form(url: &Url) -> Result<(), GetErrorKind> {
+fn check_form(url: &Url) -> Result<(), &'static str> {
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(GetErrorKind::BadUrl("only http and https are opened"));
+        return Err("only http and https are opened");
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(GetErrorKind::BadUrl("it contains a user name or password"));
+        return Err("it contains a user name or password");
     }
     Ok(())
 }
@@ -72,7 +72,7 @@ pub(super) fn next_hop(from: &Url, response: &Response) -> Result<Option<Url>, G
         .and_then(|location| location.to_str().ok())
         .and_then(|location| from.join(location).ok())
         .ok_or(GetErrorKind::Redirect("to nowhere"))?;
-    check_form(&to)?;
+    check_form(&to).map_err(GetErrorKind::BadRedirect)?;
     if from.scheme() == "https" && to.scheme() == "http" {
         return Err(GetErrorKind::Downgrade);
     }

@@ -186,9 +186,10 @@ fn not_a_picture(rejection: &Rejection) -> FetchError {
 fn not_downloaded(error: &GetError) -> FetchError {
     let message = error.to_string();
     match &error.kind {
-        GetErrorKind::BadUrl(_) | GetErrorKind::Blocked | GetErrorKind::Downgrade => {
-            permanent(FailureCode::MediaBlocked, message)
-        }
+        GetErrorKind::BadUrl(_)
+        | GetErrorKind::BadRedirect(_)
+        | GetErrorKind::Blocked
+        | GetErrorKind::Downgrade => permanent(FailureCode::MediaBlocked, message),
         GetErrorKind::Redirect(_) | GetErrorKind::Encoded(_) => {
             permanent(FailureCode::MediaUnavailable, message)
         }

@@ -113,6 +113,9 @@ pub enum GetErrorKind {
     /// The host is private or local, and that is not allowed.
     #[error("leads to a private or local address, and those are not opened")]
     Blocked,
+    /// A redirect to no address that can be downloaded from.
+    #[error("redirects to an address that is not opened: {0}")]
+    BadRedirect(&'static str),
     /// A redirect from https to http.
     #[error("redirects from https to http, and that is not followed")]
     Downgrade,

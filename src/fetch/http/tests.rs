@@ -134,7 +134,7 @@ async fn redirects_are_followed_and_end() {
     let error = get(&server.url("/nowhere")).await.unwrap_err();
     assert!(matches!(error.kind, GetErrorKind::Redirect("to nowhere")), "{error}");
     let error = get(&server.url("/strange")).await.unwrap_err();
-    assert!(matches!(error.kind, GetErrorKind::BadUrl(_)), "{error}");
+    assert!(matches!(error.kind, GetErrorKind::BadRedirect(_)), "{error}");
 }
 
 /// The guard lets no test reach a public server, so the hop is checked from the inside.
@@ -160,7 +160,7 @@ async fn a_redirect_passes_the_same_checks() {
     let plain = Url::parse("http://example.org/a").unwrap();
     let next = next_hop(&plain, &answer().await).unwrap().unwrap();
     assert!(matches!(client(false).check(&next), Err(GetErrorKind::Blocked)));
-    assert!(matches!(next_hop(&plain, &answer().await), Err(GetErrorKind::BadUrl(_))));
+    assert!(matches!(next_hop(&plain, &answer().await), Err(GetErrorKind::BadRedirect(_))));
     assert!(matches!(next_hop(&from, &answer().await), Err(GetErrorKind::Downgrade)));
 }
 
