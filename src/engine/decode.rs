@@ -13,7 +13,7 @@ use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Li
 
 /// Bytes of memory that the header may take: colour profiles have some megabytes, and a
 /// bomb in one unpacks to a thousand times its size.
-const HEADER_BYTES: u64 = 64 << 20;
+const HEADER_BYTES: u64 = 16 << 20;
 
 /// A decoded picture and what must be kept of its file.
 #[derive(Debug, Clone)]

@@ -28,11 +28,11 @@ const BYTES_PER_PIXEL: u64 = 16;
 
 /// Bytes of memory a decoder may take besides its pixels: a colour profile, texts, tables.
 /// Profiles have some megabytes; a bomb in one unpacks to a thousand times its size.
-const EXTRA_BYTES: u64 = 64 << 20;
+const EXTRA_BYTES: u64 = 16 << 20;
 
 /// Bytes of a JPEG file in which its dimensions must stand. Behind the start are at most
 /// some hundred segments of 64 KiB; the decoder would read all of the file to find them.
-const JPEG_HEAD: u64 = 32 << 20;
+const JPEG_HEAD: u64 = 16 << 20;
 
 /// What a file claims to be: its header is acceptable, its pixels are not looked at yet.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,11 +12,11 @@ use crate::core::{Failure, FailureClass, FailureCode};
 
 /// Bytes of memory that reading a header may take: profiles and texts have some megabytes,
 /// and a bomb in one unpacks to a thousand times its size.
-const HEADER_BYTES: u64 = 64 << 20;
+const HEADER_BYTES: u64 = 16 << 20;
 
 /// Bytes of a JPEG file in which its dimensions must stand. Behind the start are at most
 /// some hundred segments of 64 KiB; the decoder would hold all of the file to find them.
-const JPEG_HEAD: u64 = 32 << 20;
+const JPEG_HEAD: u64 = 16 << 20;
 
 /// Checks that a file is there, readable, and begins like a picture of at most
 /// `max_pixels` pixels. Reads its header only. Blocking.

@@ -247,6 +247,22 @@ async fn silence_ends_at_the_idle_timeout() {
     }
 }
 
+/// The connection is taken, and nobody speaks TLS on it.
+#[tokio::test]
+async fn a_silent_handshake_ends_at_the_connect_timeout() {
+    let silent = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let settings = ClientSettings {
+        allow_private: true,
+        connect_timeout: Duration::from_millis(100),
+        ..ClientSettings::default()
+    };
+    let url = format!("https://{}/a", silent.local_addr().unwrap());
+    let client = GuardedClient::new(&settings).unwrap();
+    let limits = GetLimits::default();
+    let error = client.get_to(&url, &mut Vec::new(), &limits).await.unwrap_err();
+    assert!(matches!(error.kind, GetErrorKind::TimedOut), "{error}");
+}
+
 /// A byte now and then defeats an idle timeout; the total one still ends it.
 #[tokio::test]
 async fn a_drip_ends_at_the_total_timeout() {
