@@ -115,10 +115,13 @@ pub(super) fn age(item: &Item, now: Timestamp) -> Duration {
 }
 
 /// Ends an item past its deadline whose status cannot be read, while that of others can.
-pub(super) fn never_readable(item: &Item, failure: Failure, now: Timestamp) -> Verdict {
-    let message = format!("no status after {} s: {}", age(item, now).as_secs(), failure.message);
-    let failure =
-        Failure { class: FailureClass::Permanent, code: FailureCode::Deadline, message, ..failure };
+pub(super) fn never_readable(item: &Item, failure: &Failure, now: Timestamp) -> Verdict {
+    let failure = Failure {
+        class: FailureClass::Permanent,
+        code: FailureCode::Deadline,
+        message: format!("no status after {} s: {}", age(item, now).as_secs(), failure.message),
+        http_status: failure.http_status,
+    };
     Verdict::new(ItemEvent::PollGaveUp(failure), Signal::Sane)
 }
 

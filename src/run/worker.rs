@@ -142,7 +142,7 @@ impl Workers {
         let now = self.clock.now();
         let verdict = match outcome {
             StatusOutcome::Unavailable(failure) if self.is_overdue_alone(&item).await => {
-                verdict::never_readable(&item, failure, now)
+                verdict::never_readable(&item, &failure, now)
             }
             outcome => verdict::polled(&item, outcome, &self.rules, now),
         };

@@ -1,7 +1,7 @@
 //! A job among hostile and broken neighbours: each answer that cannot be used ends its own
 //! row, with a reason that names it, and stops no other.
 
-use std::{fs, net::TcpListener, time::Duration};
+use std::{fmt::Write as _, fs, net::TcpListener, time::Duration};
 
 use insta::assert_snapshot;
 use restore_batch::testing::{
@@ -65,7 +65,7 @@ impl Street {
 
     /// Adds a row; the answer to its submit is `reply`.
     fn submit(&mut self, name: &str, reply: Reply) {
-        self.manifest += &format!("https://example.org/{name}.png,{}\n", self.rows);
+        writeln!(self.manifest, "https://example.org/{name}.png,{}", self.rows).unwrap();
         self.rows += 1;
         self.service.add_about(SUBMIT, &format!("/{name}.png"), reply);
     }
@@ -135,10 +135,10 @@ impl Street {
         harmless(said);
         for path in all_files(&world.path("photos.restored")) {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            assert!(!name.ends_with(".part"), "{}", path.display());
+            assert!(path.extension().is_none_or(|kind| kind != "part"), "{}", path.display());
             let content = fs::read(&path).unwrap();
             assert!(!content.windows(KEY.len()).any(|part| part == KEY.as_bytes()), "{name}");
-            if name.ends_with(".csv") {
+            if path.extension().is_some_and(|kind| kind == "csv") {
                 harmless(&String::from_utf8(content).unwrap());
             }
         }
