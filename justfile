@@ -40,7 +40,7 @@ test:
 watch-test *WORDS:
     cargo nextest run --all-features {{ WORDS }}
 
-# Throughput against the gateway in the same process.
+# Throughput against the gateway in the same process; memory among hostile neighbours.
 bench:
     cargo bench --all-features
 

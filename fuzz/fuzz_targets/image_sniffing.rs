@@ -6,7 +6,10 @@
 use std::io::Write as _;
 
 use libfuzzer_sys::fuzz_target;
-use restore_batch::{fetch::verify, stage::inspect};
+use restore_batch::{
+    fetch::{claim, verify},
+    stage::inspect,
+};
 
 /// Largest picture allowed, in pixels.
 const MOST_PIXELS: u64 = 1 << 16;
@@ -14,7 +17,8 @@ const MOST_PIXELS: u64 = 1 << 16;
 fuzz_target!(|bytes: &[u8]| {
     let mut file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
     file.write_all(bytes).unwrap();
-    let verified = verify(file.as_file(), MOST_PIXELS);
+    let verified =
+        claim(file.as_file(), MOST_PIXELS).and_then(|claim| verify(file.as_file(), claim));
     if let Ok(picture) = &verified {
         let pixels = u64::from(picture.width) * u64::from(picture.height);
         assert!((1..=MOST_PIXELS).contains(&pixels), "{picture:?}");

@@ -15,10 +15,14 @@ use super::{
     contract::{StatusOutcome, SubmitOutcome},
     wire::{ErrorBody, Status, StatusReply, SubmitReply},
 };
-use crate::core::{Failure, FailureClass, FailureCode, RequestId, without_queries};
+use crate::core::{Failure, FailureClass, FailureCode, RequestId, is_disturbing, without_queries};
 
 /// Longest request id that is believed; the documented ones have 43 characters.
 const LONGEST_ID: usize = 256;
+
+/// Most pictures of one request. The documented model gives one; each more costs a
+/// download of up to the size limit, and the ledger keeps every address.
+const MOST_PICTURES: usize = 64;
 
 /// Most characters of the service's own words that are repeated to people.
 const LONGEST_QUOTE: usize = 200;
@@ -127,8 +131,11 @@ fn submit_success(answer: &Answer) -> SubmitOutcome {
 }
 
 /// Reads a body that is a JSON object. An array would be read as the fields in their
-/// order, and its first element be taken for the name of a request.
+/// order, and its first element be taken for the name of a request. A byte order mark in
+/// front, which some servers write, is no reason to lose a paid request (RFC 8259,
+/// section 8.1).
 fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let is_object = body.trim_ascii_start().starts_with(b"{");
     is_object.then(|| serde_json::from_slice(body).ok()).flatten()
 }
@@ -137,7 +144,7 @@ fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
 pub(super) fn usable_name(id: String) -> Option<RequestId> {
     // In a path, dots alone would name a folder instead of a request.
     let only_dots = id.chars().all(|c| c == '.');
-    let usable = id.len() <= LONGEST_ID && !only_dots && !id.chars().any(char::is_control);
+    let usable = id.len() <= LONGEST_ID && !only_dots && !id.chars().any(is_disturbing);
     usable.then_some(RequestId(id))
 }
 
@@ -235,6 +242,9 @@ fn status_success(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
                     .with_status(answer.status),
                 );
             }
+            if media.len() > MOST_PICTURES {
+                return StatusOutcome::Failed(too_many(media.len()).with_status(answer.status));
+            }
             StatusOutcome::Completed { media }
         }
         Some(Status::Failed) => {
@@ -247,6 +257,14 @@ fn status_success(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
             StatusOutcome::Waiting { word: quote(answer, &reply.status) }
         }
     }
+}
+
+fn too_many(pictures: usize) -> Failure {
+    Failure::new(
+        FailureClass::Permanent,
+        FailureCode::MediaInvalid,
+        format!("the service names {pictures} pictures for one; at most {MOST_PICTURES} are taken"),
+    )
 }
 
 fn unavailable(why: impl Into<String>) -> Failure {
@@ -270,8 +288,9 @@ fn quote(answer: &Answer, text: &str) -> String {
     let key = answer.key.as_ref().and_then(|key| key.to_str().ok()).filter(|key| !key.is_empty());
     let text = key.map_or_else(|| text.to_owned(), |key| text.replace(key, "[key]"));
     let text = without_queries(&text);
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    let mut short: String = text.trim().chars().take(LONGEST_QUOTE).map(plain).collect();
+    let plain = |c: char| if is_disturbing(c) { ' ' } else { c };
+    let text: String = text.chars().map(plain).collect();
+    let mut short: String = text.trim().chars().take(LONGEST_QUOTE).collect();
     if text.trim().chars().nth(LONGEST_QUOTE).is_some() {
         short.push('…');
     }
@@ -320,6 +339,7 @@ mod tests {
             (answer(202, r#"{"request_id":" "}"#), "in doubt in-doubt"),
             (answer(202, r#"{"request_id":"a\nb"}"#), "in doubt in-doubt"),
             (answer(202, r#"{"request_id":".."}"#), "in doubt in-doubt"),
+            (answer(202, "{\"request_id\":\"a\u{202e}b\"}"), "in doubt in-doubt"),
             (answer(202, r#"{"request_id":17,"error":{}}"#), "accepted 17"),
             (answer(202, "<html>"), "in doubt in-doubt"),
             (answer(202, r#"["r1","QUEUED"]"#), "in doubt in-doubt"),
@@ -411,13 +431,69 @@ mod tests {
     }
 
     #[test]
+    fn strange_json_is_read_or_refused_whole() {
+        let deep = format!(r#"{{"request_id":"r1","x":{}1}}"#, "[".repeat(100_000));
+        let flat = format!(r#"{{"request_id":"r1","x":[{}0]}}"#, "0,".repeat(100_000));
+        for (body, submitted, asked) in [
+            (
+                &b"\xef\xbb\xbf{\"request_id\":\"r1\",\"status\":\"QUEUED\"}"[..],
+                "accepted r1",
+                "waiting QUEUED",
+            ),
+            (
+                b"{\"request_id\":\"r1\",\"status\":\"\xff\"}",
+                "in doubt in-doubt",
+                "unavailable status-unavailable",
+            ),
+            (
+                b"{\"request_id\":\"r1\",\"request_id\":\"r2\"}",
+                "in doubt in-doubt",
+                "unavailable status-unavailable",
+            ),
+            (b"{\"request_id\":1e999}", "in doubt in-doubt", "unavailable status-unavailable"),
+            (b"{\"request_id\":\"r1\"}}", "in doubt in-doubt", "unavailable status-unavailable"),
+            (b"[\"r1\"]", "accepted r1", "waiting "),
+            (b"\"r1\"", "in doubt in-doubt", "unavailable status-unavailable"),
+            (deep.as_bytes(), "in doubt in-doubt", "unavailable status-unavailable"),
+            (flat.as_bytes(), "accepted r1", "waiting "),
+        ] {
+            let Exchange::Answer(plain) = answer(202, "") else { panic!("an answer") };
+            let exchange = Exchange::Answer(Answer { body: Bytes::copy_from_slice(body), ..plain });
+            let shown = String::from_utf8_lossy(&body[..body.len().min(60)]);
+            assert_eq!(submit_word(&exchange), submitted, "{shown}");
+            assert_eq!(status_word(&exchange), asked, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_reply_that_names_too_many_pictures_is_a_failure_that_may_be_asked_again() {
+        let named = |count: usize| {
+            let urls = vec![r#""https://h.org/a.png""#; count].join(",");
+            answer(200, &format!(r#"{{"status":"COMPLETED","output":{{"media_url":[{urls}]}}}}"#))
+        };
+        let id = RequestId("r1".into());
+        let StatusOutcome::Completed { media } = status(&named(MOST_PICTURES), &id) else {
+            panic!("refused what is allowed")
+        };
+        assert_eq!(media.len(), MOST_PICTURES);
+        let StatusOutcome::Failed(failure) = status(&named(9_000), &id) else {
+            panic!("believed 9000 pictures")
+        };
+        assert_eq!(
+            failure.to_string(),
+            "media-invalid: the service names 9000 pictures for one; at most 64 are taken"
+        );
+        assert!(failure.code.leaves_a_request());
+    }
+
+    #[test]
     fn words_of_the_service_are_cut_and_harmless() {
-        let long = format!(r#"{{"message":"\u001b[31m{}"}}"#, "x".repeat(5_000));
+        let long = format!(r#"{{"message":"\u001b[31m\u202e{}"}}"#, "x".repeat(5_000));
         let SubmitOutcome::Rejected(failure) = submit(&answer(400, &long)) else {
             panic!("a 400 is a rejection")
         };
         assert!(failure.message.chars().count() <= LONGEST_QUOTE + 1);
-        assert!(!failure.message.contains('\u{1b}'));
+        assert!(!failure.message.chars().any(is_disturbing));
         assert_eq!(failure.http_status, Some(400));
     }
 

@@ -23,10 +23,19 @@ use super::{
     contract::{Known, RestoreApi, StatusOutcome, SubmitOrder, SubmitOutcome},
     wire::{self, Status, SubmitBody},
 };
-use crate::core::{PATH_SEGMENT, is_loopback, retry_after};
+use crate::core::{PATH_SEGMENT, is_disturbing, is_loopback, retry_after};
 
-/// Most bytes of an answer that are read; real ones have less than one kilobyte.
-const LONGEST_ANSWER: usize = 1 << 20;
+/// Most bytes of an answer that are read, unpacked; real ones have less than one kilobyte.
+/// Hundreds of answers may be read at once, and reading JSON takes some thirty times its
+/// size, so that this bounds memory.
+const LONGEST_ANSWER: usize = 256 << 10;
+
+/// Most characters of an address in an answer that is followed: what every server and
+/// proxy takes (RFC 9110, section 4.1).
+const LONGEST_ADDRESS: usize = 8_000;
+
+/// Most characters of the cause of a broken connection that are told.
+const LONGEST_CAUSE: usize = 200;
 
 /// How to reach the service.
 #[derive(Debug, Clone)]
@@ -107,7 +116,7 @@ impl HttpApi {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false);
-        if is_loopback(&settings.base_url) {
+        if !may_use_proxy(&settings.base_url) {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(BuildError::Client)?;
@@ -117,11 +126,13 @@ impl HttpApi {
     /// Returns the status address of a request: the service's own where it lies on the
     /// configured host, and otherwise one built from the base.
     fn status_url(&self, request: &Known) -> Url {
-        let own = request.polling_url.as_deref().and_then(|text| Url::parse(text).ok());
-        own.filter(|url| same_origin(url, &self.base)).unwrap_or_else(|| {
-            let id = utf8_percent_encode(&request.request_id.0, PATH_SEGMENT);
-            self.endpoint(&format!("{}{id}", wire::STATUS_PATH))
-        })
+        let own = request.polling_url.as_deref().filter(|text| text.len() <= LONGEST_ADDRESS);
+        own.and_then(|text| Url::parse(text).ok())
+            .filter(|url| same_origin(url, &self.base))
+            .unwrap_or_else(|| {
+                let id = utf8_percent_encode(&request.request_id.0, PATH_SEGMENT);
+                self.endpoint(&format!("{}{id}", wire::STATUS_PATH))
+            })
     }
 
     /// Appends a path to the base, whatever path the base has itself.
@@ -201,6 +212,12 @@ fn webhook_header(address: &str) -> Result<HeaderValue, String> {
     Ok(value)
 }
 
+/// A proxy of the environment sees everything that is sent in plain text, the key as
+/// well; through https it only carries bytes, and learns no more than the host's name.
+fn may_use_proxy(base: &Url) -> bool {
+    base.scheme() == "https" && !is_loopback(base)
+}
+
 fn same_origin(url: &Url, base: &Url) -> bool {
     url.origin() == base.origin() && url.username().is_empty() && url.password().is_none()
 }
@@ -253,6 +270,9 @@ fn explain(error: &reqwest::Error) -> String {
     }
     let what = if error.is_connect() { "no connection" } else { "the connection broke" };
     let detail = if error.source().is_some() { innermost.to_string() } else { String::new() };
+    // A certificate, for one, is quoted with every name in it.
+    let detail: String =
+        detail.chars().filter(|c| !is_disturbing(*c)).take(LONGEST_CAUSE).collect();
     if detail.is_empty() { what.to_owned() } else { format!("{what}: {detail}") }
 }
 

@@ -39,6 +39,6 @@ pub use money::{Micros, ParseMicrosError};
 pub use naming::{artifact_stem, collision_key};
 pub use pace::Pace;
 pub use paths::{PATH_SEGMENT, normalise_path};
-pub use redact::without_queries;
+pub use redact::{is_disturbing, without_queries};
 pub use retry::{InDoubtPolicy, MOST_DOUBTFUL_SUBMITS, RetryDecision, RetryPolicy, jitter};
 pub use state::{EventKind, IllegalTransition, ItemEvent, ItemState};

@@ -6,6 +6,21 @@ const ENDS: &[char] = &['"', '<', '>', '`'];
 /// Punctuation of the sentence around an address, which is kept when its query goes.
 const PUNCTUATION: &[char] = &['.', ',', ':', ';', ')', ']', '}', '\''];
 
+/// Returns true for a character that has no place in words of others: it could steer a
+/// terminal, begin a new line, or turn the direction of the text around it.
+///
+/// Control characters, and the line separators and directional characters of Unicode
+/// (UAX #9, section 2; "Trojan Source", 2021).
+#[must_use]
+pub fn is_disturbing(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}' | '\u{feff}'
+        )
+}
+
 /// Returns `text` with credentials, query and fragment of every address in it left out:
 /// the query of a signed address is a key.
 ///
@@ -68,6 +83,16 @@ mod tests {
         ] {
             assert_eq!(without_queries(text), told);
         }
+    }
+
+    #[test]
+    fn what_steers_a_terminal_or_turns_text_around_is_disturbing() {
+        for disturbing in
+            ["\u{1b}", "\n", "\0", "\u{7f}", "\u{9b}", "\u{202e}", "\u{2066}", "\u{2028}"]
+        {
+            assert!(disturbing.chars().all(is_disturbing), "{disturbing:?}");
+        }
+        assert!(!"a Ü ß 写真 photo-1 שלום \u{1f600}".chars().any(is_disturbing));
     }
 
     proptest! {

@@ -11,6 +11,10 @@ use std::{
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
+/// Bytes of memory that the header may take: colour profiles have some megabytes, and a
+/// bomb in one unpacks to a thousand times its size.
+const HEADER_BYTES: u64 = 16 << 20;
+
 /// A decoded picture and what must be kept of its file.
 #[derive(Debug, Clone)]
 pub struct Picture {
@@ -105,7 +109,7 @@ fn read(
 ) -> Result<Picture, DecodeError> {
     let explain = |error| explain(error, name, limits);
     let mut allowance = Limits::default();
-    allowance.max_alloc = Some(limits.max_alloc);
+    allowance.max_alloc = Some(limits.max_alloc.min(HEADER_BYTES));
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(allowance.clone());
     let mut decoder = reader.into_decoder().map_err(explain)?;
@@ -114,6 +118,7 @@ fn read(
     if u64::from(width) * u64::from(height) > limits.max_pixels {
         return Err(DecodeError::TooManyPixels { width, height, limit: limits.max_pixels });
     }
+    allowance.max_alloc = Some(limits.max_alloc);
     // What the picture itself takes is not at the decoder's disposal any more.
     allowance.reserve(decoder.total_bytes()).map_err(explain)?;
     decoder.set_limits(allowance).map_err(explain)?;
@@ -210,6 +215,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::bomb;
 
     const KINDS: [ImageFormat; 6] = [
         ImageFormat::Jpeg,
@@ -306,6 +312,17 @@ mod tests {
             let limits = DecodeLimits { max_alloc: 48 * 32, ..DecodeLimits::default() };
             let error = decode(&file(format), &limits).unwrap_err();
             assert!(matches!(error, DecodeError::TooMuchMemory { .. }), "{format:?}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn bombs_beside_the_pixels_do_no_harm() {
+        for bytes in [
+            bomb::png_with_profile(256 << 20),
+            bomb::png_with(1, 1, b"", &bomb::zeros_zlib(1 << 30)),
+        ] {
+            let picture = read_default(&bytes).unwrap();
+            assert_eq!((picture.image.width(), picture.icc), (1, None));
         }
     }
 

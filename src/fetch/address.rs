@@ -12,7 +12,7 @@ use reqwest::{Response, StatusCode, header::LOCATION};
 use url::Url;
 
 use super::http::GetErrorKind;
-use crate::core::without_queries;
+use crate::core::{is_disturbing, without_queries};
 
 /// Longest address that is repeated in a message, in characters.
 const SHOWN_CHARACTERS: usize = 300;
@@ -20,29 +20,35 @@ const SHOWN_CHARACTERS: usize = 300;
 /// Returns `url` for messages and records: without credentials, query and fragment.
 #[must_use]
 pub fn without_query(url: &str) -> String {
-    let text = Url::parse(url).map_or_else(|_| without_queries(url), |url| shown(&url));
-    text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARACTERS).collect()
+    match Url::parse(url) {
+        Ok(url) => shown(&url),
+        Err(_) => brief(&without_queries(url)),
+    }
 }
 
 /// Does the same for an address that was read already.
 pub(super) fn shown(url: &Url) -> String {
-    without_queries(url.as_str())
+    brief(&without_queries(url.as_str()))
+}
+
+fn brief(text: &str) -> String {
+    text.chars().filter(|c| !is_disturbing(*c)).take(SHOWN_CHARACTERS).collect()
 }
 
 /// Reads an address that may be opened, as far as its form tells.
 pub(super) fn parse(url: &str) -> Result<Url, GetErrorKind> {
     let url = Url::parse(url).map_err(|_| GetErrorKind::BadUrl("it cannot be read as a URL"))?;
-    check_form(&url)?;
+    check_form(&url).map_err(GetErrorKind::BadUrl)?;
     Ok(url)
 }
 
 /// Credentials would turn into an Authorization header, and we send only our own headers.
-fn check_form(url: &Url) -> Result<(), GetErrorKind> {
+fn check_form(url: &Url) -> Result<(), &'static str> {
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(GetErrorKind::BadUrl("only http and https are opened"));
+        return Err("only http and https are opened");
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(GetErrorKind::BadUrl("it contains a user name or password"));
+        return Err("it contains a user name or password");
     }
     Ok(())
 }
@@ -66,7 +72,7 @@ pub(super) fn next_hop(from: &Url, response: &Response) -> Result<Option<Url>, G
         .and_then(|location| location.to_str().ok())
         .and_then(|location| from.join(location).ok())
         .ok_or(GetErrorKind::Redirect("to nowhere"))?;
-    check_form(&to)?;
+    check_form(&to).map_err(GetErrorKind::BadRedirect)?;
     if from.scheme() == "https" && to.scheme() == "http" {
         return Err(GetErrorKind::Downgrade);
     }
@@ -83,13 +89,15 @@ mod tests {
             ("https://u:p@h.org/a/b.png?sig=1#f", "https://h.org/a/b.png"),
             ("HTTPS://H.org", "https://h.org/"),
             ("not a url?sig=1", "not a url"),
-            ("a\nb", "ab"),
+            ("a\nb\u{202e}c\u{1b}[2J", "abc[2J"),
         ] {
             assert_eq!(without_query(url), shown);
         }
-        assert_eq!(
-            without_query(&format!("https://h/{}", "x".repeat(999))).len(),
-            SHOWN_CHARACTERS
-        );
+        for long in ["https://h/", "no url "] {
+            let long = long.to_owned() + &"x".repeat(999);
+            assert_eq!(without_query(&long).len(), SHOWN_CHARACTERS);
+        }
+        let parsed = parse(&format!("https://h/{}", "x".repeat(999))).unwrap();
+        assert_eq!(shown(&parsed).len(), SHOWN_CHARACTERS);
     }
 }

@@ -16,7 +16,7 @@ use super::{
     contract::{FetchError, Fetcher},
     http::{GetError, GetErrorKind, GetLimits, GuardedClient, Received},
     publish::{Draft, PublishError},
-    verify::{Picture, Rejection, verify},
+    verify::{Picture, Rejection, claim, most_memory, verify},
 };
 use crate::core::{Artifact, ContentHash, Failure, FailureClass, FailureCode};
 
@@ -29,7 +29,8 @@ pub struct FetchLimits {
     /// Bytes and time of one download.
     pub download: GetLimits,
     /// Most pixels of a picture. A small file can claim to hold billions of them, and
-    /// checking it takes up to 12 bytes of memory for each.
+    /// checking it takes up to 16 bytes of memory for each. All pictures that are checked
+    /// at a time together take no more than one of this size may.
     pub max_pixels: u64,
 }
 
@@ -46,8 +47,11 @@ pub struct HttpFetcher {
     client: GuardedClient,
     images_dir: PathBuf,
     limits: FetchLimits,
-    /// Decoding is heavy on processor and memory: one picture per core at a time.
+    /// Decoding is heavy on the processor: one picture per core at a time.
     verifying: Arc<Semaphore>,
+    /// And on memory: a permit is a mebibyte, and there are as many as the largest picture
+    /// allowed needs, so that many large ones come one after the other.
+    memory: Arc<Semaphore>,
 }
 
 impl HttpFetcher {
@@ -56,7 +60,14 @@ impl HttpFetcher {
     #[must_use]
     pub fn new(client: GuardedClient, images_dir: PathBuf, limits: FetchLimits) -> Self {
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        Self { client, images_dir, limits, verifying: Arc::new(Semaphore::new(cores)) }
+        let memory = mebibytes(most_memory(limits.max_pixels, limits.download.max_bytes));
+        Self {
+            client,
+            images_dir,
+            limits,
+            verifying: Arc::new(Semaphore::new(cores)),
+            memory: Arc::new(Semaphore::new(memory as usize)),
+        }
     }
 
     async fn fetch(&self, media_url: &str, stem: &str) -> Result<Artifact, FetchError> {
@@ -93,12 +104,18 @@ impl HttpFetcher {
     async fn verify(&self, draft: Draft) -> Result<(Draft, Picture), FetchError> {
         let handle = draft.handle().map_err(|error| FetchError::Output(not_writable(&error)))?;
         let max_pixels = self.limits.max_pixels;
-        // The semaphore is never closed, so an error cannot happen; without a permit
-        // the check would still be right, only less frugal.
-        let permit = Arc::clone(&self.verifying).acquire_owned().await.ok();
+        // Neither semaphore is ever closed, so an error cannot happen; without a permit
+        // the check would still be right, only less frugal. Permits go into the closures:
+        // blocking work goes on when its future is dropped.
+        let core = Arc::clone(&self.verifying).acquire_owned().await.ok();
+        let look = move || (claim(&handle, max_pixels), handle, core);
+        let (claim, handle, core) = blocking(look).await?;
+        let claim = claim.map_err(|rejection| not_a_picture(&rejection))?;
+        let needed = mebibytes(claim.memory);
+        let memory = Arc::clone(&self.memory).acquire_many_owned(needed).await.ok();
         let check = move || {
-            let picture = verify(&handle, max_pixels);
-            drop(permit);
+            let picture = verify(&handle, claim);
+            drop((core, memory));
             picture
         };
         let picture = blocking(check).await?;
@@ -114,6 +131,11 @@ impl Fetcher for HttpFetcher {
     ) -> BoxFuture<'a, Result<Artifact, FetchError>> {
         self.fetch(media_url, stem).boxed()
     }
+}
+
+/// Returns how many permits stand for this much memory, at least one.
+fn mebibytes(bytes: u64) -> u32 {
+    u32::try_from(bytes >> 20).unwrap_or(u32::MAX).max(1)
 }
 
 /// Runs `work` on a blocking thread.
@@ -164,9 +186,10 @@ fn not_a_picture(rejection: &Rejection) -> FetchError {
 fn not_downloaded(error: &GetError) -> FetchError {
     let message = error.to_string();
     match &error.kind {
-        GetErrorKind::BadUrl(_) | GetErrorKind::Blocked | GetErrorKind::Downgrade => {
-            permanent(FailureCode::MediaBlocked, message)
-        }
+        GetErrorKind::BadUrl(_)
+        | GetErrorKind::BadRedirect(_)
+        | GetErrorKind::Blocked
+        | GetErrorKind::Downgrade => permanent(FailureCode::MediaBlocked, message),
         GetErrorKind::Redirect(_) | GetErrorKind::Encoded(_) => {
             permanent(FailureCode::MediaUnavailable, message)
         }

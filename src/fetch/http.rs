@@ -28,6 +28,10 @@ use crate::core::retry_after;
 /// 20, which only helps loops.
 const MAX_REDIRECTS: usize = 5;
 
+/// Most characters of a content encoding that are repeated; real names have at most 13
+/// (IANA HTTP Content Coding Registry).
+const LONGEST_ENCODING: usize = 20;
+
 /// How a [`GuardedClient`] connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSettings {
@@ -109,6 +113,9 @@ pub enum GetErrorKind {
     /// The host is private or local, and that is not allowed.
     #[error("leads to a private or local address, and those are not opened")]
     Blocked,
+    /// A redirect to no address that can be downloaded from.
+    #[error("redirects to an address that is not opened: {0}")]
+    BadRedirect(&'static str),
     /// A redirect from https to http.
     #[error("redirects from https to http, and that is not followed")]
     Downgrade,
@@ -274,7 +281,7 @@ fn check_answer(response: &Response, max_bytes: u64) -> Result<(), GetErrorKind>
     if let Some(encoding) = response.headers().get(CONTENT_ENCODING).and_then(text)
         && !encoding.eq_ignore_ascii_case("identity")
     {
-        return Err(GetErrorKind::Encoded(encoding));
+        return Err(GetErrorKind::Encoded(encoding.chars().take(LONGEST_ENCODING).collect()));
     }
     if response.content_length().is_some_and(|length| length > max_bytes) {
         return Err(GetErrorKind::TooLarge { limit: max_bytes });

@@ -28,4 +28,4 @@ pub use contract::{FetchError, Fetcher};
 pub use fetcher::{FetchLimits, HttpFetcher};
 pub use http::{ClientSettings, GetError, GetErrorKind, GetLimits, GuardedClient, Received};
 pub use publish::{TEMPORARY_PREFIX, sweep_leftovers};
-pub use verify::{Picture, Rejection, verify};
+pub use verify::{Claim, Picture, Rejection, claim, verify};

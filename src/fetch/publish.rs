@@ -16,6 +16,8 @@ use std::{
 
 use tempfile::{NamedTempFile, PersistError};
 
+use crate::core::is_disturbing;
+
 /// How names of temporary files begin. No artifact ever has such a name.
 pub const TEMPORARY_PREFIX: &str = ".restore-batch-";
 
@@ -136,7 +138,7 @@ impl Draft {
 /// safe when the manifest was read; this is the second line of defence.
 fn check_stem(stem: &str) -> Result<(), PublishError> {
     let unsafe_because = |reason| PublishError::Unsafe {
-        stem: stem.chars().filter(|c| !c.is_control()).collect(),
+        stem: stem.chars().filter(|c| !is_disturbing(*c)).collect(),
         reason,
     };
     if stem.contains(|c: char| c.is_control() || c == '\\') {

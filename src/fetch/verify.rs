@@ -7,14 +7,14 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read, Seek},
+    io::{self, BufRead, BufReader, Cursor, Read, Seek},
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::completeness;
-use crate::core::without_queries;
+use crate::core::{is_disturbing, without_queries};
 
 /// How much of a file that is no picture is looked at, in bytes.
 const HEAD_BYTES: u64 = 512;
@@ -22,9 +22,26 @@ const HEAD_BYTES: u64 = 512;
 /// How much of it is shown, in characters.
 const SHOWN_CHARACTERS: usize = 80;
 
-/// Bytes of memory allowed per pixel: the widest sample the decoders give is four
-/// channels of 16 bits, and they keep a second copy of a part of it.
-const BYTES_PER_PIXEL: u64 = 12;
+/// Bytes of memory a decoder takes for a pixel, at most: four channels of 32-bit floats
+/// in a TIFF file. A progressive JPEG takes nine: three of colour, six of coefficients.
+const BYTES_PER_PIXEL: u64 = 16;
+
+/// Bytes of memory a decoder may take besides its pixels: a colour profile, texts, tables.
+/// Profiles have some megabytes; a bomb in one unpacks to a thousand times its size.
+const EXTRA_BYTES: u64 = 16 << 20;
+
+/// Bytes of a JPEG file in which its dimensions must stand. Behind the start are at most
+/// some hundred segments of 64 KiB; the decoder would read all of the file to find them.
+const JPEG_HEAD: u64 = 16 << 20;
+
+/// What a file claims to be: its header is acceptable, its pixels are not looked at yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    format: ImageFormat,
+    picture: Picture,
+    /// Bytes of memory that decoding takes at most.
+    pub(super) memory: u64,
+}
 
 /// Facts of a whole picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,33 +81,65 @@ pub enum Rejection {
     Unreadable(#[from] io::Error),
 }
 
+/// Reads the header. Blocking; takes little memory, whatever the file is.
+///
+/// # Errors
+///
+/// [`Rejection`]. A panic of a decoder is [`Rejection::Undecodable`].
+pub fn claim(file: &File, max_pixels: u64) -> Result<Claim, Rejection> {
+    guarded(|| read_claim(file, max_pixels))
+}
+
 /// Decodes the file from its start. Blocking, and heavy on the processor.
 ///
 /// # Errors
 ///
 /// [`Rejection`]. A panic of a decoder is [`Rejection::Undecodable`].
-pub fn verify(file: &File, max_pixels: u64) -> Result<Picture, Rejection> {
-    catch_unwind(AssertUnwindSafe(|| verify_unguarded(file, max_pixels)))
+pub fn verify(file: &File, claim: Claim) -> Result<Picture, Rejection> {
+    guarded(|| {
+        completeness::check(reader_at_start(file)?, claim.format)?;
+        let decoder = decoder(reader_at_start(file)?, claim.format, claim.memory)?;
+        DynamicImage::from_decoder(decoder).map_err(reject)?;
+        Ok(claim.picture)
+    })
+}
+
+/// Returns the memory that decoding takes at most under these limits, in bytes.
+pub(super) fn most_memory(max_pixels: u64, max_bytes: u64) -> u64 {
+    max_pixels.saturating_mul(BYTES_PER_PIXEL).saturating_add(EXTRA_BYTES).saturating_add(max_bytes)
+}
+
+fn guarded<T>(work: impl FnOnce() -> Result<T, Rejection>) -> Result<T, Rejection> {
+    catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(Rejection::Undecodable("the decoder gave up".to_owned())))
 }
 
-fn verify_unguarded(mut file: &File, max_pixels: u64) -> Result<Picture, Rejection> {
+fn read_claim(mut file: &File, max_pixels: u64) -> Result<Claim, Rejection> {
     file.rewind()?;
     let mut head = Vec::new();
     file.take(HEAD_BYTES).read_to_end(&mut head)?;
     let (format, extension) = format_of(&head)?;
-    let header = decoder(reader_at_start(file)?, format, max_pixels)?;
-    let (width, height) = header.dimensions();
+    let (width, height) = dimensions(reader_at_start(file)?, format)?;
     if width == 0 || height == 0 {
         return Err(Rejection::Undecodable(format!("it has {width}x{height} pixels")));
     }
-    if u64::from(width) * u64::from(height) > max_pixels {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > max_pixels {
         return Err(Rejection::TooLarge { width, height, limit: max_pixels });
     }
-    completeness::check(reader_at_start(file)?, format)?;
-    DynamicImage::from_decoder(decoder(reader_at_start(file)?, format, max_pixels)?)
-        .map_err(reject)?;
-    Ok(Picture { width, height, extension })
+    // The decoder holds the whole of a JPEG file.
+    let whole = if format == ImageFormat::Jpeg { file.metadata()?.len() } else { 0 };
+    let picture = Picture { width, height, extension };
+    Ok(Claim { format, picture, memory: most_memory(pixels, whole) })
+}
+
+fn dimensions(reader: BufReader<&File>, format: ImageFormat) -> Result<(u32, u32), Rejection> {
+    if format != ImageFormat::Jpeg {
+        return Ok(decoder(reader, format, EXTRA_BYTES)?.dimensions());
+    }
+    let mut head = Vec::new();
+    reader.take(JPEG_HEAD).read_to_end(&mut head)?;
+    Ok(decoder(Cursor::new(head), format, EXTRA_BYTES)?.dimensions())
 }
 
 fn reader_at_start(mut file: &File) -> io::Result<BufReader<&File>> {
@@ -120,11 +169,11 @@ fn format_of(head: &[u8]) -> Result<(ImageFormat, &'static str), Rejection> {
 fn decoder<'a, R: BufRead + Seek + 'a>(
     reader: R,
     format: ImageFormat,
-    max_pixels: u64,
+    memory: u64,
 ) -> Result<impl ImageDecoder + 'a, Rejection> {
     let mut reader = ImageReader::with_format(reader, format);
     let mut limits = Limits::default();
-    limits.max_alloc = Some(max_pixels.saturating_mul(BYTES_PER_PIXEL));
+    limits.max_alloc = Some(memory);
     reader.limits(limits);
     reader.into_decoder().map_err(reject)
 }
@@ -156,7 +205,7 @@ fn not_a_picture(head: &[u8]) -> String {
 fn printable(text: &str) -> String {
     let text = without_queries(text);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let harmless = line.chars().filter(|c| !c.is_control() && *c != '`');
+    let harmless = line.chars().filter(|c| !is_disturbing(*c) && *c != '`');
     harmless.take(SHOWN_CHARACTERS).collect::<String>().trim().to_owned()
 }
 

@@ -72,7 +72,7 @@ pub(super) fn polled(
     rules: &RunSettings,
     now: Timestamp,
 ) -> Verdict {
-    let age = item.submitted_at.map_or(Duration::ZERO, |at| elapsed(at, now));
+    let age = age(item, now);
     match outcome {
         StatusOutcome::Waiting { word } => waiting(&word, age, rules),
         StatusOutcome::Completed { media } => {
@@ -118,6 +118,22 @@ fn paused(failure: Failure, retry_after: Option<Duration>) -> Signal {
         FailureClass::Transient => Signal::Down { failure, retry_after },
         _ => Signal::Throttled { failure, retry_after },
     }
+}
+
+/// Returns how long ago the item was submitted.
+pub(super) fn age(item: &Item, now: Timestamp) -> Duration {
+    item.submitted_at.map_or(Duration::ZERO, |at| elapsed(at, now))
+}
+
+/// Ends an item past its deadline whose status cannot be read, while that of others can.
+pub(super) fn never_readable(item: &Item, failure: &Failure, now: Timestamp) -> Verdict {
+    let failure = Failure {
+        class: FailureClass::Permanent,
+        code: FailureCode::Deadline,
+        message: format!("no status after {} s: {}", age(item, now).as_secs(), failure.message),
+        http_status: failure.http_status,
+    };
+    Verdict::new(ItemEvent::PollGaveUp(failure), Signal::Sane)
 }
 
 /// The deadline is looked at only when the service answers: while it is down, no item

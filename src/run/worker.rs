@@ -134,8 +134,22 @@ impl Workers {
             // No state machine path leads here; the item must not be lost over it.
             None => return Err(LedgerError::Corrupt(format!("item {} has no request", item.id))),
         };
-        let verdict = verdict::polled(&item, outcome, &self.rules, self.clock.now());
+        let now = self.clock.now();
+        let verdict = match outcome {
+            StatusOutcome::Unavailable(failure) if self.is_overdue_alone(&item).await => {
+                verdict::never_readable(&item, &failure, now)
+            }
+            outcome => verdict::polled(&item, outcome, &self.rules, now),
+        };
         self.conclude(Step::Poll, item, verdict).await
+    }
+
+    /// An outage costs no item its time, and yet a request whose status is never readable
+    /// must end. So once the deadline is over, an answer that says nothing is held against
+    /// the item if the service answers something else meanwhile.
+    async fn is_overdue_alone(&self, item: &Item) -> bool {
+        verdict::age(item, self.clock.now()) >= self.rules.deadline
+            && matches!(probe(self.api.as_ref()).await, StatusOutcome::Unknown(_))
     }
 
     async fn fetch(&self, item: Item) -> StepResult {

@@ -1,8 +1,9 @@
 //! The stager for local sources: inspect, then publish.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc, thread::available_parallelism};
 
 use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
 
 use super::{Publisher, Stager, inspect};
 use crate::core::{Failure, FailureClass, FailureCode, normalise_path};
@@ -13,13 +14,16 @@ pub struct SourceStager {
     base_dir: PathBuf,
     publishers: Vec<Box<dyn Publisher>>,
     max_pixels: u64,
+    /// A header takes a processor and some memory: one file per core at a time.
+    inspecting: Arc<Semaphore>,
 }
 
 impl SourceStager {
     /// Creates a stager; relative sources are taken from `base_dir`.
     #[must_use]
     pub fn new(base_dir: PathBuf, publishers: Vec<Box<dyn Publisher>>, max_pixels: u64) -> Self {
-        Self { base_dir, publishers, max_pixels }
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        Self { base_dir, publishers, max_pixels, inspecting: Arc::new(Semaphore::new(cores)) }
     }
 }
 
@@ -39,8 +43,15 @@ impl Stager for SourceStager {
                 )));
             };
             let max_pixels = self.max_pixels;
+            // Never closed; the work would be right without a permit, only less frugal.
+            let permit = Arc::clone(&self.inspecting).acquire_owned().await.ok();
+            let look = move || {
+                let seen = inspect(&path, max_pixels);
+                drop(permit);
+                seen
+            };
             // A panic in a decoder is the picture's fault and must end as its failure.
-            let checked = tokio::task::spawn_blocking(move || inspect(&path, max_pixels)).await;
+            let checked = tokio::task::spawn_blocking(look).await;
             checked.unwrap_or_else(|_| {
                 Err(Failure::new(
                     FailureClass::Permanent,

@@ -3,6 +3,7 @@
 //! Compiled only with the feature `testing`, which the crate switches on for itself
 //! as a dev-dependency; a release binary never contains it.
 
+pub mod bomb;
 mod held_engine;
 pub mod ledger_suite;
 pub mod samples;

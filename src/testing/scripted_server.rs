@@ -28,6 +28,9 @@ pub use reply::Reply;
 /// Largest request that is read, head and body each, in bytes.
 const REQUEST_LIMIT: u64 = 16 << 20;
 
+/// Bytes of an endless answer that are written at once, at least.
+const ENDLESS_WRITE: usize = 4096;
+
 /// A request as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedRequest {
@@ -66,6 +69,7 @@ impl RecordedRequest {
 struct Script {
     in_order: VecDeque<Reply>,
     by_route: HashMap<String, VecDeque<Reply>>,
+    by_word: Vec<(String, String, Reply)>,
     requests: Vec<RecordedRequest>,
 }
 
@@ -73,7 +77,13 @@ impl Script {
     /// Records the request and chooses its answer.
     fn answer(&mut self, request: RecordedRequest) -> Reply {
         let route = format!("{} {}", request.method, request.path());
+        let body = request.text();
+        let about = self.by_word.iter().find(|(on, word, _)| *on == route && body.contains(word));
+        let about = about.map(|(_, _, reply)| reply.clone());
         self.requests.push(request);
+        if let Some(reply) = about {
+            return reply;
+        }
         if let Some(replies) = self.by_route.get_mut(&route) {
             let reply =
                 if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() };
@@ -146,6 +156,11 @@ impl ScriptedServer {
     /// Does the same as [`on`](Self::on) later, while the server is in use.
     pub fn add(&self, route: &str, reply: Reply) {
         self.shared.script().by_route.entry(route.to_owned()).or_default().push_back(reply);
+    }
+
+    /// Answers requests for `route` whose body holds `word` always with `reply`.
+    pub fn add_about(&self, route: &str, word: &str, reply: Reply) {
+        self.shared.script().by_word.push((route.to_owned(), word.to_owned(), reply));
     }
 
     /// Returns where the server listens.
@@ -238,7 +253,9 @@ async fn send(stream: &mut BufReader<TcpStream>, reply: &Reply) -> io::Result<()
         Delivery::Hang => return until_closed(stream).await,
         _ => {}
     }
-    stream.write_all(reply.head().as_bytes()).await?;
+    if !reply.raw {
+        stream.write_all(reply.head().as_bytes()).await?;
+    }
     match &reply.delivery {
         Delivery::CutAfter(bytes) => stream.write_all(first(&reply.body, *bytes)).await?,
         Delivery::StallAfter(bytes) => {
@@ -252,16 +269,34 @@ async fn send(stream: &mut BufReader<TcpStream>, reply: &Reply) -> io::Result<()
             }
         }
         Delivery::Endless { limit } => {
-            let part = [b'x'; 4096];
-            let mut sent = 0;
-            while sent < *limit {
-                stream.write_all(&part).await?;
-                sent += part.len() as u64;
+            repeat(stream, &reply.body, *limit).await?;
+        }
+        Delivery::EndlessDrip { part, every } => {
+            stream.write_all(&reply.body).await?;
+            loop {
+                tokio::time::sleep(*every).await;
+                stream.write_all(part).await?;
             }
+        }
+        Delivery::Raw { repeated, limit } => {
+            stream.write_all(&reply.body).await?;
+            repeat(stream, repeated, *limit).await?;
         }
         Delivery::Whole | Delivery::Close | Delivery::Hang => stream.write_all(&reply.body).await?,
     }
     stream.shutdown().await
+}
+
+/// Sends `part` again and again; `x` where there is none.
+async fn repeat(stream: &mut BufReader<TcpStream>, part: &[u8], limit: u64) -> io::Result<()> {
+    let part = if part.is_empty() { b"x" } else { part };
+    let many = part.repeat(ENDLESS_WRITE.div_ceil(part.len()));
+    let mut sent = 0;
+    while sent < limit {
+        stream.write_all(&many).await?;
+        sent += many.len() as u64;
+    }
+    Ok(())
 }
 
 fn first(body: &[u8], bytes: usize) -> &[u8] {
@@ -320,6 +355,23 @@ mod tests {
         assert!(exchange(&server, get).await.ends_with("there"));
         assert!(exchange(&server, get).await.ends_with("there"));
         assert!(exchange(&server, "POST /a HTTP/1.1\r\n\r\n").await.contains(" 418 "));
+    }
+
+    #[tokio::test]
+    async fn what_a_request_is_about_comes_before_its_route() {
+        let server = ScriptedServer::start(vec![]).await.on("POST /a", Reply::ok("any"));
+        server.add_about("POST /a", "cat.png", Reply::raw("not even HTTP"));
+        let post = |body: &str| format!("POST /a HTTP/1.1\r\nContent-Length: 7\r\n\r\n{body}");
+        assert!(exchange(&server, &post("dog.png")).await.ends_with("\r\n\r\nany"));
+        assert_eq!(exchange(&server, &post("cat.png")).await, "not even HTTP");
+    }
+
+    #[tokio::test]
+    async fn an_endless_head_ends_at_its_limit() {
+        let reply = Reply::raw_endless("HTTP/1.1 200 OK\r\n", b"A: b\r\n", 10_000);
+        let server = ScriptedServer::start(vec![reply]).await;
+        let answer = exchange(&server, "GET / HTTP/1.1\r\n\r\n").await;
+        assert!(answer.len() >= 10_000 && answer.ends_with("A: b\r\n"), "{}", answer.len());
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ mod edits;
 mod exit_codes;
 mod help;
 mod layering;
+mod neighbours;
 mod readme;
 mod resume;
 mod run_batch;

@@ -2,23 +2,23 @@
 
 use std::fs;
 
-use restore_batch::testing::scripted_server::{Reply, ScriptedServer};
+use restore_batch::testing::scripted_server::{RecordedRequest, Reply, ScriptedServer};
 
-use super::support::{Command, KEY, Service, World, png, scripted_request, visible_files};
+use super::support::{
+    Command, KEY, Service, World, all_files, png, scripted_request, scripted_status, visible_files,
+};
 
 /// Stands in a signed address; such addresses are keys themselves.
 const SIGNATURE: &str = "signature-9f2c-must-not-be-told";
 
-/// Returns every file below a folder, hidden ones included.
-fn all_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
-        }
-    }
-    files
+/// A route that the program asks before it spends anything.
+const PROBE: &str = "GET /v2/requests/status/restore-batch-probe";
+
+const SUBMIT: &str = "POST /gfpgan/v1/gfpgan/generate";
+
+/// A host that is not the service: whoever listens there must never see the key.
+fn second_host() -> std::net::IpAddr {
+    [127, 0, 0, 2].into()
 }
 
 fn holds(content: &[u8], secret: &str) -> bool {
@@ -29,16 +29,15 @@ fn holds(content: &[u8], secret: &str) -> bool {
 fn the_key_goes_to_the_service_and_nowhere_else() {
     let world = World::new();
     let server = world.block_on(ScriptedServer::start(vec![]));
-    let second = "127.0.0.2".parse().unwrap();
-    let other = world.block_on(ScriptedServer::start_at(second, vec![]));
-    server.add("GET /v2/requests/status/restore-batch-probe", Reply::status(404));
+    let other = world.block_on(ScriptedServer::start_at(second_host(), vec![]));
+    server.add(PROBE, Reply::status(404));
     // The service names another host for the status, and one for the picture.
     let polling_url = other.url("/v2/requests/status/one");
     let accepted =
         format!(r#"{{"request_id":"one","status":"QUEUED","polling_url":"{polling_url}"}}"#);
-    server.add("POST /gfpgan/v1/gfpgan/generate", Reply::json(202, &accepted));
+    server.add(SUBMIT, Reply::json(202, &accepted));
     let error = r#"{"error":"Bad Request","message":"no such picture"}"#;
-    server.add("POST /gfpgan/v1/gfpgan/generate", Reply::json(400, error));
+    server.add(SUBMIT, Reply::json(400, error));
     let media = other.url(&format!("/moved.png?X-Signature={SIGNATURE}"));
     scripted_request(&server, "one", &media);
     other.add("GET /moved.png", Reply::redirect(format!("/one.png?X-Signature={SIGNATURE}")));
@@ -98,16 +97,70 @@ fn the_key_goes_to_the_service_and_nowhere_else() {
 
 #[test]
 fn the_key_does_not_follow_a_redirect() {
+    for status in [301, 302, 303, 307, 308] {
+        let world = World::new();
+        let server = world.block_on(ScriptedServer::start(vec![]));
+        let other = world.block_on(ScriptedServer::start_at(second_host(), vec![]));
+        let to = |path: &str| Reply::status(status).header("Location", other.url(path));
+        server.add(PROBE, Reply::status(404));
+        server.add_about(SUBMIT, "/refused.png", to("/submit"));
+        server.add_about(SUBMIT, "/a.png", Reply::json(202, r#"{"request_id":"one"}"#));
+        server.add("GET /v2/requests/status/one", to("/status"));
+        scripted_status(&server, "one", &server.url("/one.png"));
+        server.add("GET /one.png", to("/one.png"));
+        other.add("GET /one.png", Reply::ok(png(0)));
+        world.write(
+            "photos.csv",
+            "img\nhttps://example.org/a.png\nhttps://example.org/refused.png\n",
+        );
+        let command = Command::new(&world, &["photos.csv", "--in-flight=1"]);
+        command.with(&Service::scripted(&server)).run().code(4);
+        // The picture came from there, asked for without the key; nothing else did.
+        let strangers = other.requests();
+        let paths: Vec<_> = strangers.iter().map(RecordedRequest::path).collect();
+        assert_eq!(paths, ["/one.png"], "{status}");
+        assert!(!holds(format!("{strangers:?}").as_bytes(), KEY), "{strangers:?}");
+        assert_eq!(visible_files(&world.path("photos.restored/images")).len(), 1, "{status}");
+    }
+}
+
+/// Names a proxy in every way that an environment can.
+fn through<'a>(proxy: &ScriptedServer, command: Command<'a>) -> Command<'a> {
+    let names =
+        ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+    names.into_iter().fold(command, |command, name| command.env(name, proxy.url("/")))
+}
+
+/// Proxies of the environment are for the service alone, and only through https: then
+/// they carry what they cannot read.
+#[test]
+fn no_proxy_sees_the_key_or_a_picture() {
     let world = World::new();
     let server = world.block_on(ScriptedServer::start(vec![]));
-    let second = "127.0.0.2".parse().unwrap();
-    let other = world.block_on(ScriptedServer::start_at(second, vec![]));
-    server.add("GET /v2/requests/status/restore-batch-probe", Reply::status(404));
-    let elsewhere = other.url("/gfpgan/v1/gfpgan/generate");
-    server.add("POST /gfpgan/v1/gfpgan/generate", Reply::redirect(elsewhere));
+    let proxy = world.block_on(ScriptedServer::start_at(second_host(), vec![]));
+    server.add(PROBE, Reply::status(404));
+    scripted_request(&server, "one", &server.url("/one.png"));
+    server.add("GET /one.png", Reply::ok(png(0)));
     world.write("photos.csv", "img\nhttps://example.org/a.png\n");
-    Command::new(&world, &["photos.csv"]).with(&Service::scripted(&server)).run().code(4);
-    assert!(other.requests().is_empty(), "{:?}", other.requests());
+    let command = Command::new(&world, &["photos.csv"]).with(&Service::scripted(&server));
+    through(&proxy, command).run().code(0);
+    assert_eq!(proxy.requests(), []);
+
+    // Plain http to another host goes there directly, or not at all.
+    let check = |base: &str| {
+        let words = ["check", "photos.csv", "--base-url", base, "--connect-timeout=2s"];
+        let command = Command::new(&world, &words).env("PIXAZO_API_KEY", KEY);
+        through(&proxy, command).run().code(8)
+    };
+    check("http://service.invalid/");
+    assert_eq!(proxy.requests(), []);
+    check("https://service.invalid/");
+    let asked = proxy.requests();
+    assert!(!asked.is_empty());
+    for request in asked {
+        assert_eq!((&*request.method, &*request.target), ("CONNECT", "service.invalid:443"));
+        assert!(!holds(format!("{request:?}").as_bytes(), KEY), "{request:?}");
+    }
 }
 
 /// A manifest may come from somebody else, and a settings file with it.
@@ -126,7 +179,7 @@ fn a_file_beside_the_manifest_cannot_take_the_key_elsewhere() {
     assert!(server.requests().is_empty(), "{:?}", server.requests());
 
     // With a key that was named for it, the user has decided.
-    server.add("GET /v2/requests/status/restore-batch-probe", Reply::status(404));
+    server.add(PROBE, Reply::status(404));
     Command::new(&world, &["check", "photos.csv"]).env("PIXAZO_API_KEY", KEY).run().code(0);
     assert_eq!(server.requests().len(), 1);
 }

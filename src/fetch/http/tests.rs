@@ -134,7 +134,7 @@ async fn redirects_are_followed_and_end() {
     let error = get(&server.url("/nowhere")).await.unwrap_err();
     assert!(matches!(error.kind, GetErrorKind::Redirect("to nowhere")), "{error}");
     let error = get(&server.url("/strange")).await.unwrap_err();
-    assert!(matches!(error.kind, GetErrorKind::BadUrl(_)), "{error}");
+    assert!(matches!(error.kind, GetErrorKind::BadRedirect(_)), "{error}");
 }
 
 /// The guard lets no test reach a public server, so the hop is checked from the inside.
@@ -160,7 +160,7 @@ async fn a_redirect_passes_the_same_checks() {
     let plain = Url::parse("http://example.org/a").unwrap();
     let next = next_hop(&plain, &answer().await).unwrap().unwrap();
     assert!(matches!(client(false).check(&next), Err(GetErrorKind::Blocked)));
-    assert!(matches!(next_hop(&plain, &answer().await), Err(GetErrorKind::BadUrl(_))));
+    assert!(matches!(next_hop(&plain, &answer().await), Err(GetErrorKind::BadRedirect(_))));
     assert!(matches!(next_hop(&from, &answer().await), Err(GetErrorKind::Downgrade)));
 }
 
@@ -203,11 +203,14 @@ async fn a_compressed_body_is_refused() {
     let server = ScriptedServer::start(vec![
         Reply::ok("x").header("Content-Encoding", "gzip"),
         Reply::ok("x").header("Content-Encoding", "Identity"),
+        Reply::ok("x").header("Content-Encoding", "z".repeat(9_999)),
     ])
     .await;
     let error = get(&server.url("/")).await.unwrap_err();
     assert!(matches!(&error.kind, GetErrorKind::Encoded(how) if how == "gzip"), "{error}");
     get(&server.url("/")).await.unwrap();
+    let error = get(&server.url("/")).await.unwrap_err().to_string();
+    assert!(error.len() < 200, "{error}");
 }
 
 #[tokio::test]
@@ -242,6 +245,22 @@ async fn silence_ends_at_the_idle_timeout() {
         let error = client.get_to(&server.url("/"), &mut Vec::new(), &limits).await.unwrap_err();
         assert!(matches!(error.kind, GetErrorKind::TimedOut), "{error}");
     }
+}
+
+/// The connection is taken, and nobody speaks TLS on it.
+#[tokio::test]
+async fn a_silent_handshake_ends_at_the_connect_timeout() {
+    let silent = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let settings = ClientSettings {
+        allow_private: true,
+        connect_timeout: Duration::from_millis(100),
+        ..ClientSettings::default()
+    };
+    let url = format!("https://{}/a", silent.local_addr().unwrap());
+    let client = GuardedClient::new(&settings).unwrap();
+    let limits = GetLimits::default();
+    let error = client.get_to(&url, &mut Vec::new(), &limits).await.unwrap_err();
+    assert!(matches!(error.kind, GetErrorKind::TimedOut), "{error}");
 }
 
 /// A byte now and then defeats an idle timeout; the total one still ends it.

@@ -4,6 +4,7 @@ use image::{DynamicImage, RgbImage};
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::bomb;
 
 const FORMATS: [(ImageFormat, &str); 6] = [
     (ImageFormat::Png, "png"),
@@ -32,7 +33,7 @@ fn check(bytes: &[u8]) -> Result<Picture, Rejection> {
 fn check_within(bytes: &[u8], max_pixels: u64) -> Result<Picture, Rejection> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    verify(&file, max_pixels)
+    verify(&file, claim(&file, max_pixels)?)
 }
 
 #[test]
@@ -98,12 +99,7 @@ fn the_pixel_limit_is_checked_before_anything_is_decoded() {
 /// 67 bytes that claim to be 4 billion pixels wide and high.
 #[test]
 fn a_bomb_is_refused_by_its_header() {
-    let mut bomb = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
-    bomb.extend(u32::to_be_bytes(0x7fff_ffff));
-    bomb.extend(u32::to_be_bytes(0x7fff_ffff));
-    bomb.extend([8, 6, 0, 0, 0]);
-    bomb.extend(crc(&bomb[12..]).to_be_bytes());
-    bomb.extend(b"\0\0\0\x08IDAT\x78\x9c\x03\0\0\0\0\x01");
+    let bomb = bomb::png_with(0x7fff_ffff, 0x7fff_ffff, b"", &bomb::zeros_zlib(8));
     let found = check_within(&bomb, 200_000_000);
     assert!(
         matches!(found, Err(Rejection::TooLarge { .. } | Rejection::Undecodable(_))),
@@ -111,14 +107,37 @@ fn a_bomb_is_refused_by_its_header() {
     );
 }
 
-/// CRC-32 as PNG has it (annex D of the standard), bit by bit.
-fn crc(bytes: &[u8]) -> u32 {
-    let step = |crc: u32| {
-        if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 }
+/// The decoder leaves out a profile that does not fit, and a picture without one is whole.
+#[test]
+fn what_a_header_unpacks_to_is_bounded() {
+    let unpacked = |length: usize| {
+        let bytes = bomb::png_with_profile(length);
+        assert!(bytes.len() < 2 << 20);
+        check(&bytes).unwrap();
+        let mut decoder = decoder(Cursor::new(bytes), ImageFormat::Png, EXTRA_BYTES).unwrap();
+        decoder.icc_profile().unwrap().map(|profile| profile.len())
     };
-    !bytes
-        .iter()
-        .fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc)))
+    assert_eq!(unpacked(4 << 20), Some(4 << 20));
+    assert_eq!(unpacked(256 << 20), None);
+}
+
+#[test]
+fn more_pixel_data_than_the_picture_has_is_not_unpacked() {
+    check(&bomb::png_with(1, 1, b"", &bomb::zeros_zlib(1 << 30))).unwrap();
+}
+
+#[test]
+fn a_claim_counts_pixels_and_the_file_that_a_decoder_holds() {
+    let claim_of = |bytes: &[u8]| {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        claim(&file, 1_000_000).unwrap().memory
+    };
+    let png = claim_of(&picture(ImageFormat::Png));
+    assert_eq!(png, most_memory(40 * 30, 0));
+    let jpeg = picture(ImageFormat::Jpeg);
+    assert_eq!(claim_of(&jpeg) - png, jpeg.len() as u64);
+    assert!(png <= most_memory(1_000_000, 0));
 }
 
 #[test]

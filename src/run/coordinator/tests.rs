@@ -20,6 +20,9 @@ use crate::{
 
 mod calls;
 
+/// Seconds of a picture that is accepted, and whose status can never be read.
+const UNREADABLE: u64 = 17;
+
 /// Answers submits after so many seconds, by number of the picture; the number 0 stands
 /// for a picture that cannot be sent.
 struct Service(Vec<u64>);
@@ -34,14 +37,21 @@ impl RestoreApi for Service {
             if seconds == 0 {
                 return SubmitOutcome::NotSent(failure(FailureCode::NotSent));
             }
-            let request_id = RequestId(format!("r{number}"));
+            let mark = if seconds == UNREADABLE { 'x' } else { 'r' };
+            let request_id = RequestId(format!("{mark}{number}"));
             SubmitOutcome::Accepted { request_id, polling_url: None }
         })
     }
 
     fn status<'a>(&'a self, known: &'a Known) -> BoxFuture<'a, StatusOutcome> {
-        assert!(known.request_id.0.starts_with('r') && known.request_id.0.len() < 4, "a bug");
-        Box::pin(async { StatusOutcome::Waiting { word: "QUEUED".into() } })
+        let id = &known.request_id.0;
+        assert!(id.len() < 4 || self.0.contains(&UNREADABLE), "a bug");
+        let outcome = match id.chars().next() {
+            _ if id.len() >= 4 => StatusOutcome::Unknown(failure(FailureCode::UnknownRequest)),
+            Some('x') => StatusOutcome::Unavailable(failure(FailureCode::StatusUnavailable)),
+            _ => StatusOutcome::Waiting { word: "QUEUED".into() },
+        };
+        Box::pin(async { outcome })
     }
 }
 
@@ -193,6 +203,17 @@ async fn people_are_told_of_steps_that_a_drain_gives_up() {
     job.run(job.ledger(), &[1, 500], 3).await.unwrap();
     assert_eq!(job.states().await, [ItemState::Submitted, ItemState::Submitting]);
     assert!(job.heard("Abandoning { steps: 1 }"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_is_never_readable_ends_its_own_item() {
+    let job = Job::new(2).await;
+    let outcome = job.run(job.ledger(), &[1, UNREADABLE], 7_000).await.unwrap();
+    assert_eq!((outcome.interrupted, outcome.halted), (None, None));
+    assert_eq!(job.states().await, [ItemState::Failed; 2]);
+    let failure = job.memory.item(ItemId(2)).await.unwrap().failure.unwrap();
+    assert_eq!(failure.code, FailureCode::Deadline);
+    assert!(failure.message.starts_with("no status after "), "{failure}");
 }
 
 /// Signals can always come, so a run that waits for nothing else must notice.

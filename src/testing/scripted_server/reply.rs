@@ -1,6 +1,6 @@
 //! One scripted answer, correct or not.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 
@@ -12,6 +12,8 @@ pub(super) enum Delivery {
     StallAfter(usize),
     Drip { step: usize, next: Arc<Notify> },
     Endless { limit: u64 },
+    EndlessDrip { part: Vec<u8>, every: Duration },
+    Raw { repeated: Vec<u8>, limit: u64 },
     Close,
     Hang,
 }
@@ -23,13 +25,16 @@ pub struct Reply {
     headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
     pub(super) delivery: Delivery,
+    /// Without a status line and headers.
+    pub(super) raw: bool,
 }
 
 impl Reply {
     /// Answers with `status` and an empty body.
     #[must_use]
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), delivery: Delivery::Whole }
+        let delivery = Delivery::Whole;
+        Self { status, headers: Vec::new(), body: Vec::new(), delivery, raw: false }
     }
 
     /// Answers 200 with `body`.
@@ -67,6 +72,34 @@ impl Reply {
     #[must_use]
     pub fn endless(limit: u64) -> Self {
         Self { delivery: Delivery::Endless { limit }, ..Self::status(200) }
+    }
+
+    /// Sends `bytes` instead of an answer, and then closes the connection.
+    #[must_use]
+    pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::raw_endless(bytes, b"", 0)
+    }
+
+    /// Sends `start` and then `repeated` again and again, instead of an answer; it ends by
+    /// itself after `limit` bytes.
+    #[must_use]
+    pub fn raw_endless(start: impl Into<Vec<u8>>, repeated: &[u8], limit: u64) -> Self {
+        let delivery = Delivery::Raw { repeated: repeated.to_vec(), limit };
+        Self { delivery, raw: true, ..Self::status(200).body(start) }
+    }
+
+    /// Sends the body, and then a byte from time to time until the client has enough.
+    #[must_use]
+    pub fn drip_on(mut self, every: Duration) -> Self {
+        self.delivery = Delivery::EndlessDrip { part: b" ".to_vec(), every };
+        self
+    }
+
+    /// Sends `part` from time to time instead of an answer, until the client has enough.
+    #[must_use]
+    pub fn raw_drip(part: &[u8], every: Duration) -> Self {
+        let delivery = Delivery::EndlessDrip { part: part.to_vec(), every };
+        Self { delivery, raw: true, ..Self::status(200) }
     }
 
     /// Adds a header. A `Content-Length` given here replaces the true one.
@@ -110,7 +143,8 @@ impl Reply {
         for (name, value) in &self.headers {
             let _ = write!(head, "{name}: {value}\r\n");
         }
-        let endless = matches!(self.delivery, Delivery::Endless { .. });
+        let endless =
+            matches!(self.delivery, Delivery::Endless { .. } | Delivery::EndlessDrip { .. });
         let named =
             self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
         if !endless && !named {

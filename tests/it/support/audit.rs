@@ -100,3 +100,15 @@ pub(crate) fn visible_files(folder: &Path) -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+/// Returns every file below a folder, hidden ones included.
+pub(crate) fn all_files(folder: &Path) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}

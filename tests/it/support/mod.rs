@@ -11,10 +11,10 @@ mod service;
 mod small_disk;
 mod world;
 
-pub(crate) use audit::{Audit, audit, visible_files};
+pub(crate) use audit::{Audit, all_files, audit, visible_files};
 pub(crate) use command::{Command, Ended, Running};
 pub(crate) use photos::{Photos, colour, png};
 pub(crate) use redact::redact;
-pub(crate) use service::{KEY, Service, scripted_request};
+pub(crate) use service::{KEY, Service, scripted_request, scripted_status};
 pub(crate) use small_disk::SmallDisk;
 pub(crate) use world::World;

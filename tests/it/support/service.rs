@@ -106,9 +106,12 @@ impl Service {
 pub(crate) fn scripted_request(server: &ScriptedServer, id: &str, media_url: &str) {
     let accepted = format!(r#"{{"request_id":"{id}","status":"QUEUED"}}"#);
     server.add("POST /gfpgan/v1/gfpgan/generate", Reply::json(202, &accepted));
+    scripted_status(server, id, media_url);
+}
+
+/// Makes a scripted server say that the request `id` is done at `media_url`.
+pub(crate) fn scripted_status(server: &ScriptedServer, id: &str, media_url: &str) {
     let status = format!("GET /v2/requests/status/{id}");
-    let completed = format!(
-        r#"{{"request_id":"{id}","status":"COMPLETED","output":{{"media_url":["{media_url}"]}}}}"#
-    );
+    let completed = format!(r#"{{"status":"COMPLETED","output":{{"media_url":["{media_url}"]}}}}"#);
     server.add(&status, Reply::json(200, &completed));
 }

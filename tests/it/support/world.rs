@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// How long a condition may take to come true; only a failing test waits that long.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Time between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(3);
