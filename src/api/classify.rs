@@ -452,7 +452,7 @@ mod tests {
             ),
             (b"{\"request_id\":1e999}", "in doubt in-doubt", "unavailable status-unavailable"),
             (b"{\"request_id\":\"r1\"}}", "in doubt in-doubt", "unavailable status-unavailable"),
-            (b"[\"r1\"]", "accepted r1", "waiting "),
+            (b"[\"r1\"]", "in doubt in-doubt", "unavailable status-unavailable"),
             (b"\"r1\"", "in doubt in-doubt", "unavailable status-unavailable"),
             (deep.as_bytes(), "in doubt in-doubt", "unavailable status-unavailable"),
             (flat.as_bytes(), "accepted r1", "waiting "),

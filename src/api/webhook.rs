@@ -30,8 +30,12 @@ pub fn parse(body: &[u8]) -> Option<Hint> {
         return None;
     }
     let reply: Map<String, Value> = serde_json::from_slice(body).ok()?;
-    let id = reply.get("request_id").and_then(Value::as_str);
-    let named = id.filter(|id| !id.trim().is_empty()).map(str::to_owned);
+    let named = match reply.get("request_id") {
+        Some(Value::String(id)) if !id.trim().is_empty() => Some(id.clone()),
+        // As a submit's answer is read.
+        Some(Value::Number(id)) => Some(id.to_string()),
+        _ => None,
+    };
     Some(Hint { request_id: named.and_then(usable_name) })
 }
 
@@ -57,6 +61,8 @@ mod tests {
             let hint = Hint { request_id: Some(RequestId("r1".into())) };
             assert_eq!(read(body), Some(hint), "{body}");
         }
+        let number = Hint { request_id: Some(RequestId("17".into())) };
+        assert_eq!(read(r#"{"request_id":17}"#), Some(number));
     }
 
     #[test]

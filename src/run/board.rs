@@ -9,6 +9,7 @@
 
 mod calls;
 mod ends;
+mod overdue;
 mod starts;
 
 use std::{
@@ -70,6 +71,10 @@ pub(super) struct Board {
     /// How long to wait for callbacks about those; `None` when the service is not asked
     /// to call back.
     patience: Option<Duration>,
+    /// Items past their deadline whose status cannot be read, with when it last could not.
+    overdue: BTreeMap<ItemId, Instant>,
+    /// A probe is wanted that says whether others are answered.
+    asks: bool,
     /// Items whose download is still to come.
     ready: usize,
     /// The output folder or the ledger cannot be written: downloading is useless.
@@ -78,7 +83,7 @@ pub(super) struct Board {
 }
 
 /// A step being worked on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Running {
     step: Step,
     /// What the item had committed and may commit by this step.
@@ -152,6 +157,8 @@ impl Board {
             resolving: BTreeSet::new(),
             doubtful: BTreeMap::new(),
             patience,
+            overdue: BTreeMap::new(),
+            asks: false,
             ready: 0,
             output_broken: false,
             told: Vec::new(),

@@ -12,7 +12,9 @@
 //!
 //! When no download succeeds any more, submitting stops too: what is paid for and cannot
 //! be fetched helps nobody. Downloads themselves go on, and the first that succeeds ends
-//! this. One broken picture is no outage, so that different pictures are counted.
+//! this. One broken picture is no outage, so that different pictures are counted; and
+//! because a few broken pictures are none either, a single submit is tried now and then
+//! when all there is to download has failed.
 //!
 //! Polls are watched apart from submits: a service that refuses submits may well tell
 //! the status of what it has accepted, and the other way round.
@@ -66,13 +68,19 @@ pub(super) struct Breaker {
     heard: Option<Instant>,
     submits: Option<Outage>,
     polls: Option<Outage>,
+    /// The last time a status request was answered in a way that can be read.
+    poll_heard: Option<Instant>,
     /// The service asks for pauses and accepts nothing in between.
     throttles: Option<Outage>,
     /// The same for polls.
     poll_throttles: Option<Outage>,
-    /// Pictures that could not be fetched since the last that could; at most [`UNFETCHED`].
+    /// Pictures that could not be fetched since the last that could; no more than wait for
+    /// their download.
     unfetched: BTreeSet<ItemId>,
     fetches: Option<Outage>,
+    /// Single submits tried while downloads fail, and not before when the next.
+    trials: u32,
+    trial_at: Option<Instant>,
 }
 
 /// No sane answer for a while.
@@ -101,19 +109,19 @@ impl Breaker {
             heard: None,
             submits: None,
             polls: None,
+            poll_heard: None,
             throttles: None,
             poll_throttles: None,
             unfetched: BTreeSet::new(),
             fetches: None,
+            trials: 0,
+            trial_at: None,
         }
     }
 
     /// Returns true when a submit may leave while others are unanswered, the oldest of
     /// them since `oldest`.
     pub(super) fn allows_submit(&self, oldest: Option<Instant>, now: Instant) -> bool {
-        if self.fetches.is_some() {
-            return false;
-        }
         match self.state {
             State::Closed => oldest.is_none_or(|oldest| {
                 let silent_since = self.heard.map_or(oldest, |heard| heard.max(oldest));
@@ -137,8 +145,14 @@ impl Breaker {
         self.state = State::Probing;
     }
 
-    /// The probe was answered (or not).
+    /// A probe was answered (or not); it need not be one that submits wait for.
     pub(super) fn probed(&mut self, sane: Result<(), Failure>, now: Instant) {
+        if sane.is_ok() {
+            self.poll_heard = Some(now);
+        }
+        if self.state != State::Probing {
+            return;
+        }
         match sane {
             Ok(()) => self.state = State::HalfOpen,
             Err(failure) => self.open(failure, None, now),
@@ -199,7 +213,13 @@ impl Breaker {
     /// A poll was answered. Returns how long an outage lasted that people know of.
     pub(super) fn poll_answered(&mut self, now: Instant) -> Option<Duration> {
         self.poll_throttles = None;
-        self.poll_heard(now)
+        self.poll_heard = Some(now);
+        self.poll_outage_over(now)
+    }
+
+    /// Returns true when a status request was answered at or after `since`.
+    pub(super) fn polls_answered_since(&self, since: Instant) -> bool {
+        self.poll_heard.is_some_and(|heard| heard >= since)
     }
 
     /// A poll was answered with a request for a pause: sane, and yet without end it would
@@ -208,10 +228,10 @@ impl Breaker {
         let throttles =
             self.poll_throttles.get_or_insert_with(|| Outage::new(failure.clone(), now));
         throttles.last = failure;
-        self.poll_heard(now)
+        self.poll_outage_over(now)
     }
 
-    fn poll_heard(&mut self, now: Instant) -> Option<Duration> {
+    fn poll_outage_over(&mut self, now: Instant) -> Option<Duration> {
         let outage = self.polls.take().filter(|outage| outage.told)?;
         Some(now.duration_since(outage.since))
     }
@@ -232,22 +252,46 @@ impl Breaker {
         self.polls.is_some() || self.poll_throttles.is_some()
     }
 
+    /// Returns true when downloads do not keep a submit back: they succeed, or all `ready`
+    /// pictures have failed, none is `at_service`, and a single submit may be tried.
+    pub(super) fn allows_for_fetches(&self, ready: usize, at_service: usize, now: Instant) -> bool {
+        self.fetches.is_none() || self.trial_due(ready, at_service).is_some_and(|at| at <= now)
+    }
+
+    /// Returns when a single submit may be tried because nothing else is left that could
+    /// show whether downloads succeed again.
+    pub(super) fn trial_due(&self, ready: usize, at_service: usize) -> Option<Instant> {
+        let hopeless = at_service == 0 && ready <= self.unfetched.len();
+        self.trial_at.filter(|_| hopeless)
+    }
+
+    /// A submit leaves while downloads fail.
+    pub(super) fn trying(&mut self, now: Instant) {
+        if self.fetches.is_some() {
+            self.trials += 1;
+            self.trial_at = Some(now + wait_after(self.trials));
+        }
+    }
+
     /// A picture was fetched. Returns how long an outage of downloads lasted.
     pub(super) fn fetched(&mut self, now: Instant) -> Option<Duration> {
         self.unfetched.clear();
+        self.trials = 0;
+        self.trial_at = None;
         self.fetches.take().map(|outage| now.duration_since(outage.since))
     }
 
     /// A picture could not be fetched. Returns true when this stops submitting.
     pub(super) fn not_fetched(&mut self, item: ItemId, failure: Failure, now: Instant) -> bool {
+        self.unfetched.insert(item);
         if let Some(fetches) = &mut self.fetches {
             fetches.last = failure;
             return false;
         }
-        self.unfetched.insert(item);
         let trips = self.unfetched.len() >= UNFETCHED;
         if trips {
             self.fetches = Some(Outage::new(failure, now));
+            self.trial_at = Some(now + wait_after(0));
         }
         trips
     }
@@ -285,12 +329,17 @@ impl Breaker {
     }
 
     fn open(&mut self, failure: Failure, pause: Option<Duration>, now: Instant) {
-        let wait = FIRST_WAIT.saturating_mul(1 << self.level.min(16)).min(LONGEST_WAIT);
+        let wait = wait_after(self.level);
         self.level += 1;
         self.state = State::Open { probe_at: now + wait.max(pause.unwrap_or_default()) };
         let submits = self.submits.get_or_insert_with(|| Outage::new(failure.clone(), now));
         submits.last = failure;
     }
+}
+
+/// Returns the wait after so many failures in a row.
+fn wait_after(failures: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT)
 }
 
 #[cfg(test)]

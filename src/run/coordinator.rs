@@ -337,6 +337,9 @@ impl Coordinator {
                 Action::Resubmit { item, attempt } => {
                     self.tasks.spawn(workers.resubmit(item, attempt));
                 }
+                Action::GiveUp { item, failure } => {
+                    self.tasks.spawn(workers.give_up(*item, failure));
+                }
                 Action::Park(item, at) => self.poller.park(item, at),
             }
         }

@@ -49,7 +49,14 @@ pub async fn recover(
     if rules.volatile_service || rules.in_doubt == InDoubtPolicy::Resubmit {
         resubmit_doubtful(ledger, fence, rules, now).await?;
     }
-    Ok(owed)
+    Ok(owed.into_iter().map(|item| not_from_the_future(item, now)).collect())
+}
+
+/// A clock that was set back since leaves submits in the future, which would reach their
+/// deadline that much later: in this run they count from its start.
+fn not_from_the_future(mut item: Item, now: Timestamp) -> Item {
+    item.submitted_at = item.submitted_at.map(|at| at.min(now));
+    item
 }
 
 async fn resubmit_doubtful(

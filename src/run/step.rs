@@ -100,6 +100,8 @@ pub(super) enum Action {
     Name { item: ItemId, attempt: u32, request_id: RequestId },
     /// Take an item in doubt up again, as the policy says.
     Resubmit { item: ItemId, attempt: u32 },
+    /// Write that an item is given up, whose status can never be read.
+    GiveUp { item: Box<Item>, failure: Failure },
     /// Wake an item at this time.
     Park(ItemId, tokio::time::Instant),
 }

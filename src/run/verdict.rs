@@ -125,15 +125,16 @@ pub(super) fn age(item: &Item, now: Timestamp) -> Duration {
     item.submitted_at.map_or(Duration::ZERO, |at| elapsed(at, now))
 }
 
-/// Ends an item past its deadline whose status cannot be read, while that of others can.
-pub(super) fn never_readable(item: &Item, failure: &Failure, now: Timestamp) -> Verdict {
+/// Returns the end of an item past its deadline whose status cannot be read, while that of
+/// others can.
+pub(super) fn never_readable(item: &Item, failure: &Failure, now: Timestamp) -> ItemEvent {
     let failure = Failure {
         class: FailureClass::Permanent,
         code: FailureCode::Deadline,
         message: format!("no status after {} s: {}", age(item, now).as_secs(), failure.message),
         http_status: failure.http_status,
     };
-    Verdict::new(ItemEvent::PollGaveUp(failure), Signal::Sane)
+    ItemEvent::PollGaveUp(failure)
 }
 
 /// The deadline is looked at only when the service answers: while it is down, no item

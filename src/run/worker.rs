@@ -16,7 +16,7 @@ use crate::{
     api::{Known, RestoreApi, StatusOutcome, SubmitOrder},
     clock::Clock,
     core::{
-        Artifact, CallbackAddresses, Fence, Item, ItemEvent, ItemId, ItemState, RequestId,
+        Artifact, CallbackAddresses, Failure, Fence, Item, ItemEvent, ItemId, ItemState, RequestId,
         artifact_stem,
     },
     fetch::{FetchError, Fetcher},
@@ -134,22 +134,21 @@ impl Workers {
             // No state machine path leads here; the item must not be lost over it.
             None => return Err(LedgerError::Corrupt(format!("item {} has no request", item.id))),
         };
-        let now = self.clock.now();
-        let verdict = match outcome {
-            StatusOutcome::Unavailable(failure) if self.is_overdue_alone(&item).await => {
-                verdict::never_readable(&item, &failure, now)
-            }
-            outcome => verdict::polled(&item, outcome, &self.rules, now),
-        };
+        let verdict = verdict::polled(&item, outcome, &self.rules, self.clock.now());
         self.conclude(Step::Poll, item, verdict).await
     }
 
-    /// An outage costs no item its time, and yet a request whose status is never readable
-    /// must end. So once the deadline is over, an answer that says nothing is held against
-    /// the item if the service answers something else meanwhile.
-    async fn is_overdue_alone(&self, item: &Item) -> bool {
-        verdict::age(item, self.clock.now()) >= self.rules.deadline
-            && matches!(probe(self.api.as_ref()).await, StatusOutcome::Unknown(_))
+    /// Ends an item whose status can never be read; the poll that found out ends with it.
+    pub(super) async fn give_up(self: Arc<Self>, item: Item, failure: Failure) -> Finished {
+        let id = item.id;
+        let event = verdict::never_readable(&item, &failure, self.clock.now());
+        match self.advance(id, event).await {
+            Ok(item) => {
+                let (signal, retrying) = (Signal::None, None);
+                Finished::Step(Box::new(StepReport { step: Step::Poll, item, signal, retrying }))
+            }
+            Err(error) => self.excuse(Step::Poll, id, error).await,
+        }
     }
 
     async fn fetch(&self, item: Item) -> StepResult {

@@ -13,8 +13,12 @@ use crate::{
 impl Board {
     /// A step has ended.
     pub(in crate::run) fn ended(&mut self, report: StepReport, actions: &mut Vec<Action>) {
+        let ran = self.running.remove(&report.item.id);
+        let given_up = self.gives_up(&report);
         let StepReport { step, item, signal, retrying } = report;
-        let ran = self.running.remove(&item.id);
+        if let (Some(failure), Some(ran)) = (given_up, ran.clone()) {
+            return self.give_up(item, failure, ran, actions);
+        }
         let set_aside = ran.as_ref().map_or(Micros::ZERO, |ran| ran.set_aside);
         self.budget.settle(set_aside, item.committed());
         self.give_back(step, item.state);
@@ -75,7 +79,7 @@ impl Board {
     }
 
     /// Draws the conclusions for the whole job.
-    fn hear(&mut self, step: Step, signal: Signal) {
+    pub(super) fn hear(&mut self, step: Step, signal: Signal) {
         let now = self.clock.instant();
         let submit = step == Step::Submit;
         let over = match signal {

@@ -24,6 +24,7 @@ impl Board {
     pub(in crate::run) fn start(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
         let mut wake = self.watch_outage(actions);
         let mut sooner = |at: Option<Instant>| wake = [wake, at].into_iter().flatten().min();
+        sooner(self.ask_for_overdue(actions));
         sooner(self.start_paced(Step::Fetch, Endpoint::Fetch, actions));
         sooner(self.start_paced(Step::Poll, Endpoint::Poll, actions));
         if self.mode == Mode::Running {
@@ -60,13 +61,19 @@ impl Board {
                 return None;
             }
             let backlog = READY_BACKLOG.max(self.rules.submit.at_once);
-            let allowed = self.breaker.allows_submit(self.oldest_submit(), self.clock.instant());
-            if !allowed || self.ready >= backlog {
+            let now = self.clock.instant();
+            let (ready, at_service) = (self.ready, self.pacer.in_use(Endpoint::Submit));
+            if !self.breaker.allows_for_fetches(ready, at_service, now) {
+                return self.breaker.trial_due(ready, at_service);
+            }
+            let allowed = self.breaker.allows_submit(self.oldest_submit(), now);
+            if !allowed || ready >= backlog {
                 return None;
             }
             match self.pacer.try_start(Endpoint::Submit) {
                 Grant::Go => {
                     self.budget.reserve(self.rules.price);
+                    self.breaker.trying(now);
                     self.launch(Step::Submit, self.rules.price, actions);
                 }
                 Grant::NotBefore(at) => return Some(at),

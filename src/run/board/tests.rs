@@ -87,6 +87,10 @@ impl Table {
                     words.push(format!("name {item} {attempt} {request_id}"));
                 }
                 Action::Resubmit { item, .. } => words.push(format!("resubmit {item}")),
+                Action::GiveUp { item, .. } => {
+                    words.push(format!("give up {}", item.id));
+                    self.working.insert(item.id.0, (Step::Poll, *item));
+                }
             }
         }
         self.check_slots();
@@ -387,6 +391,59 @@ async fn a_backlog_of_downloads_stops_submitting() {
     assert!(!started.contains(&"submit 1000".to_owned()));
     table.publish(1);
     assert_eq!(table.go(), ["submit 1000"]);
+}
+
+/// An outage does not run into the deadline, a request that alone is never readable does.
+#[tokio::test(start_paused = true)]
+async fn a_status_that_is_never_readable_while_others_are_ends_its_item() {
+    let mut table = Table::with(vec![]);
+    table.adopt(submitted(8, now()));
+    assert_eq!(table.go(), [""; 0]);
+    table.pass(rules().deadline).await;
+    assert_eq!(table.go(), ["poll 8"]);
+    table.end(8, Vec::new(), down());
+    assert_eq!(table.go(), ["probe"]);
+    table.probed(down());
+    table.pass(secs(30)).await;
+    assert_eq!(table.go(), ["poll 8"]);
+    table.end(8, Vec::new(), down());
+    assert_eq!(table.go(), ["probe"], "nothing was answered in between");
+    table.probed(Signal::Sane);
+    table.pass(secs(30)).await;
+    assert_eq!(table.go(), ["poll 8"]);
+    table.end(8, Vec::new(), down());
+    assert_eq!(table.go(), ["give up 8"]);
+    let failure = failure(FailureCode::Deadline);
+    table.end(8, vec![ItemEvent::PollGaveUp(failure)], Signal::None);
+    assert_eq!(table.go(), [""; 0]);
+    assert!(table.board.is_over());
+}
+
+/// Five broken pictures look like an outage; one more picture shows that it is none.
+#[tokio::test(start_paused = true)]
+async fn a_few_broken_pictures_do_not_stop_the_others_for_good() {
+    let mut table = Table::with(vec![]);
+    for id in 1..=5 {
+        table.adopt(ready(id, now()));
+    }
+    assert_eq!(table.go().len(), 5);
+    for id in 1..=5 {
+        let failure = failure(FailureCode::MediaUnavailable);
+        let not_before = Timestamp::from_second(100_000).unwrap();
+        table.end(id, vec![ItemEvent::Postponed { failure, not_before }], down());
+    }
+    table.load(vec![staged(11), staged(12)]);
+    assert_eq!(table.go(), [""; 0], "nothing more is paid for at once");
+    table.pass(secs(2)).await;
+    assert_eq!(table.go(), ["submit 11"]);
+    table.accept(11);
+    assert_eq!(table.go(), [""; 0], "one at a time");
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 11"]);
+    table.complete(11);
+    assert_eq!(table.go(), ["fetch 11"]);
+    table.publish(11);
+    assert_eq!(table.go(), ["submit 12"]);
 }
 
 #[tokio::test(start_paused = true)]

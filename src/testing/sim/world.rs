@@ -31,9 +31,9 @@ use crate::{
 /// More lives than any scenario needs; reaching it means that no progress is made.
 const MOST_LIVES: u32 = 50;
 
-/// No life lasts longer: a clock that is set back by a day lets the deadline of a stuck
-/// request of an earlier life come that much later.
-const LONGEST_LIFE: Duration = Duration::from_hours(30);
+/// No life lasts longer: the deadline of a stuck request is an hour, and what is retried has
+/// one again.
+const LONGEST_LIFE: Duration = Duration::from_hours(6);
 
 /// How long the owner takes to come back to a job that ended early.
 const OWNER_AWAY: Duration = Duration::from_mins(1);
