@@ -178,6 +178,16 @@ impl Item {
         self.charged + self.possibly_charged + reserved
     }
 
+    /// Returns true when the latest attempt may have a request whose name is not known.
+    #[must_use]
+    pub fn may_be_named(&self) -> bool {
+        let at_rest = matches!(
+            self.state,
+            ItemState::InDoubt | ItemState::Pending | ItemState::Staged | ItemState::Failed
+        );
+        at_rest && self.attempt.is_some() && self.request.is_none()
+    }
+
     /// Returns the item as it is after `event`, which happened at `now`.
     ///
     /// This and [`ItemState::after`] are the only way an item changes.
@@ -187,6 +197,9 @@ impl Item {
     /// [`IllegalTransition`] when the event cannot happen in the item's state.
     pub fn apply(mut self, event: ItemEvent, now: Timestamp) -> Result<Self, IllegalTransition> {
         let next = self.state.after(event.kind())?;
+        if matches!(event, ItemEvent::RequestNamed { .. }) && !self.may_be_named() {
+            return Err(IllegalTransition { state: self.state, event: event.kind() });
+        }
         let moved = next != self.state;
         self.state = next;
         if moved {
@@ -380,6 +393,34 @@ mod tests {
 
     fn accepted() -> ItemEvent {
         ItemEvent::Accepted { request_id: RequestId("r".into()), polling_url: None }
+    }
+
+    #[test]
+    fn a_name_is_believed_of_the_latest_attempt_alone_and_once() {
+        let named = || ItemEvent::RequestNamed { request_id: RequestId("r".into()) };
+        let refused = || ItemEvent::Rejected(failure(FailureCode::Rejected));
+        let throttled = || ItemEvent::NotAccepted { failure: failure(FailureCode::Throttled) };
+        let lost = || ItemEvent::AnswerLost(failure(FailureCode::InDoubt));
+        for history in [
+            vec![intent(), lost()],
+            vec![intent(), lost(), ItemEvent::Resubmit],
+            vec![intent(), throttled()],
+            vec![intent(), refused()],
+        ] {
+            let item = after(history).apply(named(), Timestamp::UNIX_EPOCH).unwrap();
+            assert_eq!((item.state, item.committed()), (ItemState::Submitted, Micros(3100)));
+        }
+        let error = ItemEvent::ServiceError {
+            failure: failure(FailureCode::ServiceError),
+            not_before: Timestamp::UNIX_EPOCH,
+        };
+        let failed = ItemEvent::ServiceFailed(failure(FailureCode::ServiceFailed));
+        for history in
+            [vec![], vec![intent(), accepted(), error], vec![intent(), accepted(), failed]]
+        {
+            let item = after(history);
+            assert!(item.clone().apply(named(), Timestamp::UNIX_EPOCH).is_err(), "{item:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@
 //!     └─ bad source ─► Failed       └─ resubmit ─► Staged (policy or operator)
 //! ```
 //!
+//! A webhook can also name the request of an attempt that the service has denied, or that
+//! is about to be sent again: from `Pending`, `Staged` or `Failed` to `Submitted`.
+//!
 //! [`ItemState::after`] is the only table. What an event does to the item's other
 //! facts, money included, is in [`Item::apply`](super::Item::apply), which asks
 //! this table first.
@@ -107,7 +110,10 @@ impl ItemState {
             (Self::Submitting, E::Rejected) => Ok(Self::Failed),
             (Self::Submitting, E::AnswerLost) => Ok(Self::InDoubt),
 
-            (Self::InDoubt, E::RequestNamed) => Ok(Self::Submitted),
+            // Only the latest attempt, and only if its request has no name: `Item::apply`.
+            (Self::InDoubt | Self::Pending | Self::Staged | Self::Failed, E::RequestNamed) => {
+                Ok(Self::Submitted)
+            }
             (Self::InDoubt, E::Resubmit) => Ok(Self::Staged),
 
             (Self::Submitted, E::Completed) => Ok(Self::Ready),
@@ -174,7 +180,8 @@ pub enum ItemEvent {
     Rejected(Failure),
     /// The POST left and its answer is unknown.
     AnswerLost(Failure),
-    /// The request behind an item in doubt became known.
+    /// The request behind the latest attempt became known: the item is in doubt, or about
+    /// to be submitted again, or the service had denied that it accepted anything.
     RequestNamed {
         /// The service's name for it.
         request_id: RequestId,

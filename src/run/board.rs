@@ -83,7 +83,7 @@ pub(super) struct Board {
 }
 
 /// A step being worked on.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Running {
     step: Step,
     /// What the item had committed and may commit by this step.
@@ -142,12 +142,13 @@ impl Board {
         patience: Option<Duration>,
     ) -> Self {
         let pacer = Pacer::new(rules.submit, rules.poll, rules.fetch, clock);
+        let outage_limit = rules.outage_limit;
         Self {
             rules,
             clock,
             pacer,
             budget,
-            breaker: Breaker::new(),
+            breaker: Breaker::new(outage_limit),
             supply: Supply::default(),
             mode: Mode::Running,
             edition: None,
@@ -165,13 +166,16 @@ impl Board {
         }
     }
 
-    /// Takes in an item that an earlier run left at the service.
+    /// Takes in an item that an earlier run left at the service, or in doubt.
     pub(super) fn adopt(&mut self, item: Item, actions: &mut Vec<Action>) {
         if item.state == ItemState::Submitted {
             self.pacer.adopt(Endpoint::Submit);
         }
         if item.state == ItemState::Ready {
             self.ready += 1;
+        }
+        if item.state == ItemState::InDoubt && self.patience.is_some() {
+            self.doubtful.insert(item.id, self.clock.instant());
         }
         // Nobody knows when the earlier run has polled it.
         self.place(item, self.after_a_poll(), actions);
@@ -184,7 +188,8 @@ impl Board {
             return;
         }
         let now = self.clock.instant();
-        for item in items {
+        let in_hand = self.in_hand();
+        for item in items.into_iter().filter(|item| !in_hand.contains(&item.id)) {
             // A URL made by an earlier run may have died with it.
             if item.staged_url.is_some() {
                 self.lanes.stage.push_back(item);
@@ -192,6 +197,16 @@ impl Board {
                 self.place(item, now, actions);
             }
         }
+    }
+
+    /// Returns the items that are in memory already: an earlier run left them at the
+    /// service, or a callback named them, and now they are to be submitted (again).
+    fn in_hand(&self) -> BTreeSet<ItemId> {
+        let Lanes { stage, submit, poll, fetch } = &self.lanes;
+        let lanes = [stage, submit, poll, fetch].into_iter().flatten().map(|item| item.id);
+        let resolving = self.resolving.iter().map(|(id, _)| *id);
+        let waiting = self.parked.keys().chain(self.running.keys()).copied();
+        lanes.chain(resolving).chain(waiting).collect()
     }
 
     /// Puts an item where its state says, or parks it until its time; a callback may
@@ -260,12 +275,13 @@ impl Board {
     /// Stops submitting for good. The first cause is the one people hear.
     pub(super) fn halt(&mut self, cause: HaltCause, polling: bool) {
         match &mut self.mode {
-            Mode::Running => {
+            // What has broken off the manifest is told at the end of the run all the same.
+            Mode::Running | Mode::ManifestBroken => {
                 self.told.push(RunEvent::Halted(cause.clone()));
                 self.mode = Mode::Halted { cause: Box::new(cause), polling };
             }
             Mode::Halted { polling: old, .. } => *old &= polling,
-            Mode::ManifestBroken | Mode::Draining => {}
+            Mode::Draining => {}
         }
         self.forget_unsubmitted();
         if !polling {

@@ -46,6 +46,9 @@ const POLL_HICCUP: Duration = Duration::from_secs(10);
 /// get hundreds of requests. A slow service is not held back as long as answers come.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// Time for an answer after a pause that was asked for, before patience ends.
+const AFTER_PAUSE: Duration = Duration::from_mins(1);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Submits flow.
@@ -61,6 +64,8 @@ enum State {
 /// Watches the service's sanity; pure, driven with `now`.
 #[derive(Debug)]
 pub(super) struct Breaker {
+    /// How long an outage may last before the job halts.
+    limit: Duration,
     state: State,
     doubts: u32,
     level: u32,
@@ -90,19 +95,36 @@ struct Outage {
     /// From when patience counts: later than `since` when nobody waited in between.
     waiting_since: Instant,
     last: Failure,
+    /// The service asked for a pause that patience does not cut short.
+    paused_until: Option<Instant>,
     /// People were told of it.
     told: bool,
 }
 
 impl Outage {
     fn new(last: Failure, now: Instant) -> Self {
-        Self { since: now, waiting_since: now, last, told: false }
+        Self { since: now, waiting_since: now, last, paused_until: None, told: false }
+    }
+
+    /// The service asks for a pause. Once patience has ended, no further one prolongs it.
+    fn pause(&mut self, pause: Option<Duration>, limit: Duration, now: Instant) {
+        if let Some(pause) = pause.filter(|_| now < self.waiting_since + limit) {
+            self.paused_until = Some(now + pause + AFTER_PAUSE);
+        }
+    }
+
+    /// Returns when patience ends.
+    fn ends(&self, limit: Duration) -> Instant {
+        let patience = self.waiting_since + limit;
+        self.paused_until.map_or(patience, |until| until.max(patience))
     }
 }
 
 impl Breaker {
-    pub(super) fn new() -> Self {
+    /// Patience with an outage ends after `limit`.
+    pub(super) fn new(limit: Duration) -> Self {
         Self {
+            limit,
             state: State::Closed,
             doubts: 0,
             level: 0,
@@ -168,9 +190,15 @@ impl Breaker {
 
     /// A submit was answered with a request for a pause: sane, and yet without end it
     /// would keep the job from ever going on. Returns as [`Breaker::sane`].
-    pub(super) fn throttled(&mut self, failure: Failure, now: Instant) -> Option<Duration> {
+    pub(super) fn throttled(
+        &mut self,
+        failure: Failure,
+        pause: Option<Duration>,
+        now: Instant,
+    ) -> Option<Duration> {
         let throttles = self.throttles.get_or_insert_with(|| Outage::new(failure.clone(), now));
         throttles.last = failure;
+        throttles.pause(pause, self.limit, now);
         self.answered(now)
     }
 
@@ -224,10 +252,16 @@ impl Breaker {
 
     /// A poll was answered with a request for a pause: sane, and yet without end it would
     /// keep what is paid for from ever coming home. Returns as [`Breaker::poll_answered`].
-    pub(super) fn poll_throttled(&mut self, failure: Failure, now: Instant) -> Option<Duration> {
+    pub(super) fn poll_throttled(
+        &mut self,
+        failure: Failure,
+        pause: Option<Duration>,
+        now: Instant,
+    ) -> Option<Duration> {
         let throttles =
             self.poll_throttles.get_or_insert_with(|| Outage::new(failure.clone(), now));
         throttles.last = failure;
+        throttles.pause(pause, self.limit, now);
         self.poll_outage_over(now)
     }
 
@@ -311,15 +345,17 @@ impl Breaker {
         }
     }
 
-    /// Returns how long someone has waited for a sane answer, and the last failure.
-    pub(super) fn outage(&self, now: Instant) -> Option<(Duration, &Failure)> {
-        let longest = self.outages().min_by_key(|outage| outage.waiting_since)?;
+    /// Returns the outage with which patience has ended: how long someone has waited for a
+    /// sane answer, and the last failure.
+    pub(super) fn lasted_too_long(&self, now: Instant) -> Option<(Duration, &Failure)> {
+        let over = self.outages().filter(|outage| outage.ends(self.limit) <= now);
+        let longest = over.min_by_key(|outage| outage.waiting_since)?;
         Some((now.duration_since(longest.waiting_since), &longest.last))
     }
 
-    /// Returns when an outage will have lasted for `limit`.
-    pub(super) fn patience_ends(&self, limit: Duration) -> Option<Instant> {
-        self.outages().map(|outage| outage.waiting_since + limit).min()
+    /// Returns when patience will have ended with an outage.
+    pub(super) fn patience_ends(&self) -> Option<Instant> {
+        self.outages().map(|outage| outage.ends(self.limit)).min()
     }
 
     fn outages(&self) -> impl Iterator<Item = &Outage> {
@@ -334,6 +370,7 @@ impl Breaker {
         self.state = State::Open { probe_at: now + wait.max(pause.unwrap_or_default()) };
         let submits = self.submits.get_or_insert_with(|| Outage::new(failure.clone(), now));
         submits.last = failure;
+        submits.pause(pause, self.limit, now);
     }
 }
 
@@ -347,12 +384,14 @@ mod tests {
     use super::*;
     use crate::core::{FailureClass, FailureCode};
 
+    const LIMIT: Duration = Duration::from_secs(7);
+
     fn failure() -> Failure {
         Failure::new(FailureClass::InDoubt, FailureCode::InDoubt, "test")
     }
 
     fn open_after_doubts(now: Instant) -> Breaker {
-        let mut breaker = Breaker::new();
+        let mut breaker = Breaker::new(LIMIT);
         assert!(!breaker.doubtful(failure(), now));
         assert!(!breaker.doubtful(failure(), now));
         assert!(breaker.doubtful(failure(), now));
@@ -391,7 +430,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_answered_submit_in_between_forgets_the_doubts() {
         let now = Instant::now();
-        let mut breaker = Breaker::new();
+        let mut breaker = Breaker::new(LIMIT);
         for _ in 0..10 {
             assert!(!breaker.doubtful(failure(), now));
             assert!(!breaker.doubtful(failure(), now));
@@ -403,24 +442,39 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_old_answer_does_not_end_an_outage() {
         let now = Instant::now();
-        let mut breaker = Breaker::new();
+        let mut breaker = Breaker::new(LIMIT);
         assert!(breaker.down(failure(), Some(Duration::from_mins(1)), now));
         assert_eq!(breaker.probe_at(), Some(now + Duration::from_mins(1)));
         assert_eq!(breaker.sane(now), None);
         assert!(!breaker.allows_submit(None, now));
-        assert_eq!(breaker.outage(now + Duration::from_secs(7)).unwrap().0.as_secs(), 7);
+        assert_eq!(breaker.lasted_too_long(now + Duration::from_mins(2)).unwrap().0.as_secs(), 120);
     }
 
     #[tokio::test(start_paused = true)]
     async fn silence_holds_submits_back_and_a_slow_service_does_not() {
         let began = Instant::now();
         let after = |seconds| began + Duration::from_secs(seconds);
-        let mut breaker = Breaker::new();
+        let mut breaker = Breaker::new(LIMIT);
         assert!(breaker.allows_submit(Some(began), after(4)));
         assert!(!breaker.allows_submit(Some(began), after(5)));
         breaker.sane(after(6));
         assert!(breaker.allows_submit(Some(began), after(7)), "answers come, if late");
         assert!(!breaker.allows_submit(Some(began), after(11)));
         assert!(breaker.allows_submit(Some(after(10)), after(11)), "nobody waited until then");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_does_not_cut_a_pause_short_and_is_not_prolonged_for_ever() {
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        let pause = Some(Duration::from_secs(100));
+        let mut breaker = Breaker::new(LIMIT);
+        breaker.throttled(failure(), pause, began);
+        assert_eq!(breaker.patience_ends(), Some(after(160)));
+        assert_eq!(breaker.lasted_too_long(after(159)), None);
+        breaker.throttled(failure(), pause, after(100));
+        assert_eq!(breaker.lasted_too_long(after(160)).unwrap().0.as_secs(), 160);
+        breaker.sane(after(161));
+        assert_eq!(breaker.lasted_too_long(after(1_000)), None);
     }
 }

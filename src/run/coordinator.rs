@@ -287,8 +287,9 @@ impl Coordinator {
             Finished::Loaded { items, complete } => {
                 self.board.loaded(items, complete, &mut self.actions);
             }
-            Finished::Resolved { id, attempt, item } => {
-                self.board.resolved(id, attempt, item.map(|item| *item), &mut self.actions);
+            Finished::Resolved { id, attempt, change } => {
+                let change = change.map(|(item, before)| (*item, before));
+                self.board.resolved(id, attempt, change, &mut self.actions);
             }
             Finished::Unresolved { id, attempt, error } => {
                 self.board.resolved(id, attempt, None, &mut self.actions);

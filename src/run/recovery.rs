@@ -3,7 +3,7 @@
 //! | State | What is done |
 //! |---|---|
 //! | Pending, Staged | nothing: the supply reads them again |
-//! | Submitting | in doubt: nobody knows whether the POST left |
+//! | Submitting | in doubt: nobody knows whether the POST left; its callback is waited for |
 //! | Submitted | polled |
 //! | Ready | fetched |
 //! | `InDoubt` | held until a callback names its request, or sent again by policy |
@@ -24,7 +24,8 @@ use crate::{
 };
 
 /// Puts every item of an earlier run where this run can take it up, and returns those
-/// the service owes us: `Submitted` and `Ready`, at most as many as were in flight.
+/// the service owes us: `Submitted` and `Ready`, and what has just fallen in doubt; at most
+/// as many as were in flight.
 ///
 /// # Errors
 ///
@@ -35,9 +36,10 @@ pub async fn recover(
     rules: &RunSettings,
     now: Timestamp,
 ) -> LedgerResult<Vec<Item>> {
+    let mut doubtful = Vec::new();
     for item in all(ledger, ItemState::Submitting).await? {
         tracing::warn!(item.id = %item.id, "an earlier run stopped while submitting: in doubt");
-        ledger.advance(fence, item.id, interrupted(), now).await?;
+        doubtful.push(ledger.advance(fence, item.id, interrupted(), now).await?);
     }
     let mut owed = all(ledger, ItemState::Submitted).await?;
     owed.extend(all(ledger, ItemState::Ready).await?);
@@ -48,6 +50,8 @@ pub async fn recover(
     }
     if rules.volatile_service || rules.in_doubt == InDoubtPolicy::Resubmit {
         resubmit_doubtful(ledger, fence, rules, now).await?;
+    } else {
+        owed.extend(doubtful);
     }
     Ok(owed.into_iter().map(|item| not_from_the_future(item, now)).collect())
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    core::{Failure, Item, ItemId, RequestId},
+    core::{Failure, Item, ItemId, Micros, RequestId},
     ledger::LedgerError,
 };
 
@@ -70,11 +70,12 @@ pub(super) enum Finished {
         items: Vec<Item>,
         complete: bool,
     },
-    /// What was to be done about an item in doubt is done; `None` when nothing was.
+    /// What was to be done about an item in doubt is done: the item after it, and what it
+    /// had committed before; `None` when nothing was done.
     Resolved {
         id: ItemId,
         attempt: u32,
-        item: Option<Box<Item>>,
+        change: Option<(Box<Item>, Micros)>,
     },
     /// The same, and the ledger cannot go on.
     Unresolved {

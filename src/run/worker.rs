@@ -16,8 +16,8 @@ use crate::{
     api::{Known, RestoreApi, StatusOutcome, SubmitOrder},
     clock::Clock,
     core::{
-        Artifact, CallbackAddresses, Failure, Fence, Item, ItemEvent, ItemId, ItemState, RequestId,
-        artifact_stem,
+        Artifact, CallbackAddresses, Failure, Fence, Item, ItemEvent, ItemId, ItemState, Micros,
+        RequestId, artifact_stem,
     },
     fetch::{FetchError, Fetcher},
     ledger::{Ledger, LedgerError},
@@ -185,11 +185,15 @@ impl Workers {
     /// that fails is asked a few times more, and the name is logged.
     async fn keep(&self, id: ItemId, event: ItemEvent) -> Result<Item, LedgerError> {
         let mut waits = KEEP_WAITS.iter();
+        let mut tries = 0;
         loop {
             let error = match self.advance(id, event.clone()).await {
                 Ok(item) => return Ok(item),
+                // A write that was reported as failed has reached the disk nevertheless.
+                Err(LedgerError::Illegal { .. }) if tries > 0 => return self.ledger.item(id).await,
                 Err(error) => error,
             };
+            tries += 1;
             if let ItemEvent::Accepted { request_id, .. } | ItemEvent::RequestNamed { request_id } =
                 &event
             {
@@ -207,8 +211,8 @@ impl Workers {
         self.ledger.advance(self.fence, item, event, self.clock.now()).await
     }
 
-    /// Writes down the name of a request, if its attempt is the latest of its item and in
-    /// doubt. A callback may be late, doubled, or about something that was resolved
+    /// Writes down the name of a request, if its attempt is the latest of its item and its
+    /// request has none. A callback may be late, doubled, or about something that was resolved
     /// otherwise: then nothing happens.
     pub(super) async fn name(
         self: Arc<Self>,
@@ -218,18 +222,21 @@ impl Workers {
     ) -> Finished {
         let named = async {
             let item = self.ledger.item(id).await?;
-            if item.state != ItemState::InDoubt || item.attempts() != attempt {
+            if !item.may_be_named() || item.attempts() != attempt {
                 return Ok(None);
             }
+            let before = item.committed();
             let item = self.keep(id, ItemEvent::RequestNamed { request_id }).await?;
-            Ok(Some(item))
+            Ok(Some((item, before)))
         };
         resolved(id, attempt, named.await)
     }
 
     /// Takes an item in doubt up again.
     pub(super) async fn resubmit(self: Arc<Self>, id: ItemId, attempt: u32) -> Finished {
-        resolved(id, attempt, self.advance(id, ItemEvent::Resubmit).await.map(Some))
+        let result = self.advance(id, ItemEvent::Resubmit).await;
+        // Taking up again commits nothing yet.
+        resolved(id, attempt, result.map(|item| Some((item.clone(), item.committed()))))
     }
 
     /// Reads the next items that are not submitted yet.
@@ -248,11 +255,18 @@ impl Workers {
 }
 
 /// An item that is unknown, or was moved by something else, is left alone.
-fn resolved(id: ItemId, attempt: u32, result: Result<Option<Item>, LedgerError>) -> Finished {
+fn resolved(
+    id: ItemId,
+    attempt: u32,
+    result: Result<Option<(Item, Micros)>, LedgerError>,
+) -> Finished {
     match result {
-        Ok(item) => Finished::Resolved { id, attempt, item: item.map(Box::new) },
+        Ok(change) => {
+            let change = change.map(|(item, before)| (Box::new(item), before));
+            Finished::Resolved { id, attempt, change }
+        }
         Err(LedgerError::Illegal { .. } | LedgerError::UnknownItem(_)) => {
-            Finished::Resolved { id, attempt, item: None }
+            Finished::Resolved { id, attempt, change: None }
         }
         Err(error) => Finished::Unresolved { id, attempt, error },
     }

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use super::{
     super::step::{Action, Step},
-    Board,
+    Board, Waiting,
 };
 use crate::core::{
-    Callback, Endpoint, InDoubtPolicy, Item, ItemId, ItemState, MOST_DOUBTFUL_SUBMITS, RequestId,
-    RunEvent,
+    Callback, Endpoint, InDoubtPolicy, Item, ItemId, ItemState, MOST_DOUBTFUL_SUBMITS, Micros,
+    RequestId, RunEvent,
 };
 
 /// Items in doubt whose ledger entry is looked up or written at once; further callbacks
@@ -42,8 +42,9 @@ impl Board {
                 let known = running.called.take().and_then(|call| call.request_id);
                 running.called = Some(EarlyCall { request_id: known.or(request_id) });
             }
-        } else if let Some(waiting) = self.parked.get(&id) {
-            if waiting.item.state == ItemState::Submitted && waiting.item.attempts() == attempt {
+        } else if let Some(waiting) = self.parked.get(&id).filter(|waiting| is_at_service(waiting))
+        {
+            if waiting.item.attempts() == attempt {
                 let at = waiting.soonest.max(self.clock.instant());
                 actions.push(Action::Park(id, at));
             }
@@ -87,19 +88,22 @@ impl Board {
         &mut self,
         id: ItemId,
         attempt: u32,
-        item: Option<Item>,
+        change: Option<(Item, Micros)>,
         actions: &mut Vec<Action>,
     ) {
         self.resolving.remove(&(id, attempt));
-        let Some(item) = item else {
+        let Some((item, before)) = change else {
             tracing::debug!(item.id = %id, "a callback that changes nothing");
             return;
         };
         if let (ItemState::Submitted, Some(request)) = (item.state, &item.request) {
             let request_id = request.id.clone();
+            self.budget.settle(before, item.committed());
+            self.take_back(id);
             let was_told = self.doubtful.remove(&id).is_some();
             self.told.push(RunEvent::Named { item: id, request_id, was_told });
-            if self.wants(Step::Poll) {
+            // A submit that starts now finds its item named, changes nothing, and ends.
+            if self.wants(Step::Poll) && !self.running.contains_key(&id) {
                 self.pacer.adopt(Endpoint::Submit);
                 self.lanes.poll.push_back(item);
             }
@@ -107,6 +111,35 @@ impl Board {
             let now = self.clock.instant();
             self.place(item, now, actions);
         }
+    }
+
+    /// The service has answered that it took nothing, or refuses the picture, and yet has
+    /// called back with a name before: the name is believed, or the picture would be paid
+    /// for twice. Returns true then, and nobody needs to hear of the denial.
+    pub(super) fn was_denied(
+        &mut self,
+        item: &Item,
+        early: Option<&EarlyCall>,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let name = early.and_then(|call| call.request_id.clone());
+        let Some(request_id) = name.filter(|_| item.may_be_named()) else { return false };
+        let attempt = item.attempts();
+        self.resolving.insert((item.id, attempt));
+        actions.push(Action::Name { item: item.id, attempt, request_id });
+        true
+    }
+
+    /// Returns true while the request of an item that waits for its submit is being named.
+    pub(super) fn is_being_named(&self, item: &Item) -> bool {
+        self.resolving.contains(&(item.id, item.attempts()))
+    }
+
+    /// An item that was to be submitted again is at the service already.
+    fn take_back(&mut self, id: ItemId) {
+        self.lanes.stage.retain(|item| item.id != id);
+        self.lanes.submit.retain(|item| item.id != id);
+        self.parked.remove(&id);
     }
 
     /// Returns until when a run that is otherwise over waits for callbacks about items in
@@ -117,4 +150,8 @@ impl Board {
         let last_sent = self.doubtful.values().max().filter(|_| self.wants(Step::Poll))?;
         Some(*last_sent + patience).filter(|ends| *ends > self.clock.instant())
     }
+}
+
+fn is_at_service(waiting: &Waiting) -> bool {
+    waiting.item.state == ItemState::Submitted
 }

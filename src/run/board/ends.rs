@@ -14,11 +14,12 @@ impl Board {
     /// A step has ended.
     pub(in crate::run) fn ended(&mut self, report: StepReport, actions: &mut Vec<Action>) {
         let ran = self.running.remove(&report.item.id);
-        let given_up = self.gives_up(&report);
-        let StepReport { step, item, signal, retrying } = report;
-        if let (Some(failure), Some(ran)) = (given_up, ran.clone()) {
-            return self.give_up(item, failure, ran, actions);
+        if self.gives_up(&report)
+            && let Some(ran) = ran
+        {
+            return self.give_up(report, ran, actions);
         }
+        let StepReport { step, item, signal, retrying } = report;
         let set_aside = ran.as_ref().map_or(Micros::ZERO, |ran| ran.set_aside);
         self.budget.settle(set_aside, item.committed());
         self.give_back(step, item.state);
@@ -35,7 +36,9 @@ impl Board {
         {
             return;
         }
-        self.tell(step, &item, retrying);
+        if !self.was_denied(&item, called.as_ref(), actions) {
+            self.tell(step, &item, retrying);
+        }
         match item.state {
             // It is done already, or has failed.
             ItemState::Submitted if called.is_some() && self.wants(Step::Poll) => {
@@ -92,9 +95,9 @@ impl Board {
                 let per_second = self.pacer.pace(endpoint).now;
                 self.told.push(RunEvent::GateClosed { endpoint, pause, per_second });
                 if submit {
-                    self.breaker.throttled(failure, now)
+                    self.breaker.throttled(failure, retry_after, now)
                 } else {
-                    self.breaker.poll_throttled(failure, now)
+                    self.breaker.poll_throttled(failure, retry_after, now)
                 }
             }
             Signal::Down { failure, retry_after } if submit => {

@@ -9,49 +9,42 @@
 use tokio::time::Instant;
 
 use super::{
-    super::step::{Action, Signal, Step, StepReport},
+    super::{
+        step::{Action, Signal, Step, StepReport},
+        verdict::age,
+    },
     Board, Running,
 };
-use crate::{
-    core::{Endpoint, Failure, Item},
-    limit::Grant,
-};
+use crate::{core::Endpoint, limit::Grant};
 
 impl Board {
-    /// Looks at a step that has ended. Returns why its item is given up, if it is.
-    pub(super) fn gives_up(&mut self, report: &StepReport) -> Option<Failure> {
-        let StepReport { step: Step::Poll, item, signal, .. } = report else { return None };
-        let Signal::Down { failure, .. } = signal else {
+    /// Looks at a step that has ended. Returns true when its item is given up.
+    pub(super) fn gives_up(&mut self, report: &StepReport) -> bool {
+        let StepReport { step: Step::Poll, item, signal, .. } = report else { return false };
+        if !matches!(signal, Signal::Down { .. }) {
             self.overdue.remove(&item.id);
-            return None;
-        };
-        let age = super::super::verdict::age(item, self.clock.now());
-        if age < self.rules.deadline {
-            return None;
+            return false;
         }
-        match self.overdue.insert(item.id, self.clock.instant()) {
-            Some(before) if self.breaker.polls_answered_since(before) => {
-                self.overdue.remove(&item.id);
-                Some(failure.clone())
-            }
-            _ => {
-                self.asks = true;
-                None
-            }
+        if age(item, self.clock.now()) < self.rules.deadline {
+            return false;
         }
+        let before = self.overdue.insert(item.id, self.clock.instant());
+        if before.is_some_and(|before| self.breaker.polls_answered_since(before)) {
+            self.overdue.remove(&item.id);
+            return true;
+        }
+        self.asks = true;
+        false
     }
 
     /// Keeps the step running until the ledger knows that its item is given up.
-    pub(super) fn give_up(
-        &mut self,
-        item: Item,
-        failure: Failure,
-        ran: Running,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn give_up(&mut self, report: StepReport, ran: Running, actions: &mut Vec<Action>) {
+        let StepReport { step, item, signal, .. } = report;
         self.running.insert(item.id, ran);
-        self.hear(Step::Poll, Signal::Down { failure: failure.clone(), retry_after: None });
-        actions.push(Action::GiveUp { item: Box::new(item), failure });
+        if let Signal::Down { failure, .. } = &signal {
+            actions.push(Action::GiveUp { item: Box::new(item), failure: failure.clone() });
+        }
+        self.hear(step, signal);
     }
 
     /// Asks for a status that says whether the service answers at all. Returns when to

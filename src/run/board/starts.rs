@@ -54,7 +54,11 @@ impl Board {
     }
 
     fn start_submits(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
-        while !self.lanes.submit.is_empty() {
+        while let Some(first) = self.lanes.submit.front() {
+            // A ledger write, after which it may need no submit.
+            if self.is_being_named(first) {
+                return None;
+            }
             // First: during an outage nobody probes for submits that the cap forbids.
             if !self.budget.allows(self.rules.price) {
                 self.spend_cap_reached();
@@ -128,14 +132,12 @@ impl Board {
     /// Probes when it is time, and halts when the outage has lasted too long.
     fn watch_outage(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
         let now = self.clock.instant();
-        let limit = self.rules.outage_limit;
         if !self.holds_back_submits()
             && (self.mode != Mode::Running || self.oldest_submit().is_none())
         {
             self.breaker.no_submit_waits(now);
         }
-        if let Some((lasted, failure)) =
-            self.breaker.outage(now).filter(|(lasted, _)| *lasted >= limit)
+        if let Some((lasted, failure)) = self.breaker.lasted_too_long(now)
             && self.wants(Step::Poll)
         {
             let failure = failure.clone();
@@ -155,7 +157,7 @@ impl Board {
                 Grant::Full => {}
             }
         }
-        let patience = self.breaker.patience_ends(limit).filter(|_| self.wants(Step::Poll));
+        let patience = self.breaker.patience_ends().filter(|_| self.wants(Step::Poll));
         [probe_at, patience].into_iter().flatten().filter(|at| *at > now).min()
     }
 

@@ -135,11 +135,20 @@ impl Table {
         item
     }
 
+    /// Ends a submit with a refusal; returns the item as it is then.
+    fn refuse(&mut self, id: i64) -> Item {
+        let item = self.working[&id].1.clone();
+        let events = vec![ItemEvent::SubmitIntent { price: PRICE }, rejected()];
+        let item = samples::after(item, events, self.clock.now());
+        self.end_submit(id, rejected(), Signal::Sane);
+        item
+    }
+
     /// Ends what was to be done about an item in doubt.
     fn resolve(&mut self, item: Item, event: ItemEvent) {
-        let (id, attempt) = (item.id, item.attempts());
+        let (id, attempt, before) = (item.id, item.attempts(), item.committed());
         let item = samples::after(item, vec![event], self.clock.now());
-        self.board.resolved(id, attempt, Some(item), &mut self.actions);
+        self.board.resolved(id, attempt, Some((item, before)), &mut self.actions);
     }
 
     fn complete(&mut self, id: i64) {
@@ -737,6 +746,42 @@ async fn pauses_without_end_halt_the_job_and_one_acceptance_begins_anew() {
     let HaltCause::Outage { failure, .. } = table.cause() else { panic!("{:?}", table.cause()) };
     assert_eq!(failure.code, FailureCode::Throttled);
     assert!(matches!(table.board.mode, Mode::Halted { polling: true, .. }));
+}
+
+/// A key that is refused says so for ever: nothing else would end the run.
+#[tokio::test(start_paused = true)]
+async fn a_key_refused_after_the_manifest_broke_off_ends_the_run() {
+    let mut table = Table::with(vec![]);
+    table.adopt(submitted(8, now()));
+    table.go();
+    table.board.manifest_broke();
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 8"]);
+    table.end(8, Vec::new(), account(FailureCode::KeyRefused));
+    assert_eq!(table.go(), [""; 0]);
+    assert!(table.board.is_over());
+}
+
+/// An item of an earlier run comes back from the service while the ledger is still being
+/// read towards it.
+#[tokio::test(start_paused = true)]
+async fn an_item_in_hand_is_not_loaded_again() {
+    let mut table = Table::with(vec![]);
+    table.adopt(submitted(900, now()));
+    table.go();
+    table.pass(secs(5)).await;
+    assert_eq!(table.go(), ["poll 900"]);
+    let error = ItemEvent::ServiceError {
+        failure: failure(FailureCode::ServiceError),
+        not_before: table.clock.now() + secs(10),
+    };
+    table.end(900, vec![error], Signal::Sane);
+    table.load(vec![staged(900)]);
+    assert_eq!(table.go(), [""; 0]);
+    table.pass(secs(10)).await;
+    assert_eq!(table.go(), ["submit 900"]);
+    table.load(vec![staged(900)]);
+    assert_eq!(table.go(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

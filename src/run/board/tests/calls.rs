@@ -124,9 +124,14 @@ async fn a_callback_that_overtakes_the_answer_is_remembered() {
     table.resolve(item, named(2));
     assert_eq!(table.heard("Named"), 1);
     assert_eq!(table.go(), ["poll 2"]);
-    // What was not accepted has no request, whatever is said of it.
-    table.end_submit(3, rejected(), Signal::Sane);
-    assert_eq!(table.go(), [""; 0]);
+    // A service that denies what it has named is asked, or the picture would be paid twice.
+    let item = table.refuse(3);
+    assert_eq!(table.go(), ["name 3 1 r3"]);
+    assert_eq!(table.heard("Settled"), 0);
+    table.resolve(item, named(3));
+    assert_eq!(table.go(), ["poll 3"]);
+    assert_eq!(table.board.budget.committed(), PRICE.times(3));
+    table.end(3, vec![ItemEvent::ServiceFailed(failure(FailureCode::ServiceFailed))], Signal::Sane);
     for id in 1..=2 {
         table.complete(id);
     }
@@ -136,7 +141,7 @@ async fn a_callback_that_overtakes_the_answer_is_remembered() {
     table.go();
     table.assert_nothing_is_held();
     assert!(table.board.is_over());
-    assert_eq!(table.board.budget.committed(), PRICE + PRICE);
+    assert_eq!(table.board.budget.committed(), PRICE.times(3));
 }
 
 #[tokio::test(start_paused = true)]

@@ -125,7 +125,7 @@ async fn only_the_latest_attempt_is_named() {
     let name = async |id, attempt| {
         let workers = coordinator.workers.clone();
         match workers.name(ItemId(id), attempt, RequestId("r1".into())).await {
-            Finished::Resolved { item, .. } => item.map(|item| item.state),
+            Finished::Resolved { change, .. } => change.map(|(item, _)| item.state),
             other => panic!("{other:?}"),
         }
     };
