@@ -85,7 +85,8 @@ fn count_of_ours(names: &[String]) -> usize {
     let ends_with = |ours: &[&str]| {
         let split = names.len().checked_sub(ours.len()).map(|start| names.split_at(start));
         split.is_some_and(|(theirs, tail)| {
-            let taken = |name: &str| theirs.iter().any(|other| matches(other, name));
+            let taken =
+                |name: &str| theirs.iter().any(|other| matches(&unescape_formula(other), name));
             // As `report` names them.
             let written = |name: &str| {
                 if taken(name) { format!("restore_{name}") } else { name.to_owned() }

@@ -389,6 +389,9 @@ fn columns_that_look_like_formulas_come_back_from_our_own_files() {
     let text = "img,'=1+1,code,reason,http_status,request_id,attempts,charged\na.jpg,x,,,,,,\n";
     assert_eq!(open(text).unwrap().columns(), ["img", "=1+1"]);
     assert_eq!(open("img,'=1+1\na.jpg,x\n").unwrap().columns(), ["img", "'=1+1"]);
+    let text = "img,'\tcode,restore_code,reason,http_status,request_id,attempts,charged\n\
+        a.jpg,x,,,,,,\n";
+    assert_eq!(open(text).unwrap().columns(), ["img", "\tcode"]);
 }
 
 /// Found by fuzzing: failures.csv would have a header that is refused.
