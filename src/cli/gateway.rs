@@ -26,6 +26,9 @@ const MAX_OUTPUT_PIXELS: u64 = 200_000_000;
 /// Serves until a signal comes.
 pub(super) async fn gateway(args: GatewayArgs, bars: MultiProgress) -> Result<ExitCode, AppError> {
     telemetry::start(&args.log, LogFormat::Auto, bars);
+    if let Some(faults) = &args.inject_faults {
+        render::note(&format!("for tests only: this gateway misbehaves on purpose ({faults})"));
+    }
     let mut settings = GatewaySettings {
         listen: args.listen,
         keys: args.key_file.as_deref().map(keys).transpose()?.unwrap_or_default(),
