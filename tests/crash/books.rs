@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 
 use restore_batch::{
-    core::{FailureCode, InDoubtPolicy, Item, ItemState, MOST_DOUBTFUL_SUBMITS, Micros},
+    core::{FailureCode, InDoubtPolicy, Item, ItemState, Micros},
     gateway::BookedRequest,
     ledger::{Ledger as _, RowFilter, SqliteLedger},
 };
 use serde_json::Value;
 
 use crate::{
+    draws::Draws,
+    history::History,
     service::GatewayProcess,
     support::{World, audit},
 };
@@ -18,40 +20,16 @@ use crate::{
 /// Price of one request on both sides.
 const PRICE: Micros = Micros(3_100);
 
-/// How often one photo may be paid for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Permitted {
-    pub(crate) policy: InDoubtPolicy,
-    submits: u64,
-    /// The operator has asked for photos in doubt to be sent again.
-    pub(crate) retried_doubts: bool,
-}
-
-impl Permitted {
-    pub(crate) fn by(policy: InDoubtPolicy) -> Self {
-        let submits = match policy {
-            InDoubtPolicy::Hold => 1,
-            InDoubtPolicy::Resubmit => u64::from(MOST_DOUBTFUL_SUBMITS),
-        };
-        Self { policy, submits, retried_doubts: false }
-    }
-
-    /// The operator takes up what has failed once more, and pays anew for what is FAILED.
-    pub(crate) fn retries(&mut self, in_doubt_too: bool) {
-        self.submits += 1;
-        self.retried_doubts |= in_doubt_too;
-    }
-}
-
 /// What a job has come to.
 #[derive(Debug)]
 pub(crate) struct JobEnd {
-    pub(crate) permitted: Permitted,
-    pub(crate) kills: u32,
+    pub(crate) history: History,
     pub(crate) photos: u64,
     pub(crate) done: u64,
     pub(crate) failed: u64,
     pub(crate) in_doubt: u64,
+    /// Most submits that can have left doubt: by the gateway's doing, and by kills.
+    pub(crate) doubts: u64,
     /// Requests that the gateway accepted.
     pub(crate) accepted: u64,
     /// Requests that ended in ERROR and cost nothing.
@@ -71,6 +49,8 @@ pub(crate) struct JobEnd {
 /// One photo with everything the gateway has accepted for it.
 struct Photo<'a> {
     item: &'a Item,
+    accepted: Vec<&'a BookedRequest>,
+    /// Those of them that did not end in ERROR.
     paid: Vec<&'a BookedRequest>,
 }
 
@@ -84,8 +64,8 @@ impl JobEnd {
         world: &World,
         service: &GatewayProcess,
         summary: &Value,
-        permitted: Permitted,
-        kills: u32,
+        history: History,
+        draws: &Draws,
     ) -> Self {
         let (stats, books, items) = (service.stats(), service.books(), items(world));
         let rows = items.len();
@@ -95,16 +75,24 @@ impl JobEnd {
         };
         let photos: Vec<Photo<'_>> = items.iter().map(|item| Photo::new(item, &books)).collect();
         for photo in &photos {
-            photo.was_paid_for_as_permitted(permitted);
+            photo.was_paid_for_as_permitted(&history, draws);
         }
+        history.left_alone_what_was_done(&books);
+        for request in &books {
+            assert!(draws.accepts(request.submit), "other draws than the gateway's: {request:?}");
+        }
+        // Every POST is an attempt in the ledger first.
+        let submits = items.iter().map(|item| u64::from(item.attempts())).sum();
+        let unseen = photos.iter().filter(|photo| photo.is_in_doubt_unseen(&history, draws));
+        let (unseen, drops) = (unseen.count() as u64, draws.drops_among(submits));
+        assert!(unseen <= drops, "{unseen} photos in doubt for {drops} requests not accepted");
         let lost = photos.iter().filter(|photo| photo.lost_its_result()).count();
         let end = Self {
-            permitted,
-            kills,
             photos: u64::try_from(rows).unwrap(),
             done: count(ItemState::Done),
             failed: count(ItemState::Failed),
             in_doubt: count(ItemState::InDoubt),
+            doubts: draws.doubts_among(submits) + history.doubts(),
             accepted: u64::try_from(books.len()).unwrap(),
             refunded: stats.errors,
             twice: photos.iter().map(Photo::duplicates).sum(),
@@ -112,6 +100,7 @@ impl JobEnd {
             charged: stats.charged,
             known: items.iter().map(|item| item.charged).sum(),
             possibly: items.iter().map(|item| item.possibly_charged).sum(),
+            history,
         };
         end.adds_up(summary);
         end
@@ -123,7 +112,9 @@ impl JobEnd {
         assert_eq!(self.charged, PRICE.times(self.accepted - self.refunded), "{self:#?}");
         let most = self.known + self.possibly;
         assert!(self.known <= self.charged && self.charged <= most, "{self:#?}");
-        if self.permitted.policy == InDoubtPolicy::Hold && !self.permitted.retried_doubts {
+        let (in_doubt, doubts) = (PRICE.times(self.in_doubt), PRICE.times(self.doubts));
+        assert!(in_doubt <= self.possibly && self.possibly <= doubts, "{self:#?}");
+        if self.history.policy == InDoubtPolicy::Hold && !self.history.retried_doubts {
             assert_eq!(self.twice, 0, "{self:#?}");
         }
         let count = |name: &str| summary[name].as_u64().unwrap();
@@ -138,9 +129,9 @@ impl JobEnd {
 
 impl<'a> Photo<'a> {
     fn new(item: &'a Item, books: &'a [BookedRequest]) -> Self {
-        let cost_something =
-            |request: &&BookedRequest| request.img == item.source && request.status != "ERROR";
-        Self { item, paid: books.iter().filter(cost_something).collect() }
+        let accepted: Vec<_> = books.iter().filter(|one| one.img == item.source).collect();
+        let paid = accepted.iter().filter(|one| one.status != "ERROR").copied().collect();
+        Self { item, accepted, paid }
     }
 
     fn is_known(&self, request: &BookedRequest) -> bool {
@@ -149,11 +140,12 @@ impl<'a> Photo<'a> {
 
     /// Checks the ledger's money for this photo: what it calls charged was charged, and
     /// what was charged besides it suspects.
-    fn was_paid_for_as_permitted(&self, permitted: Permitted) {
+    fn was_paid_for_as_permitted(&self, history: &History, draws: &Draws) {
         let Item { id, state, charged, possibly_charged, failure, .. } = self.item;
         let paid = u64::try_from(self.paid.len()).unwrap();
         let what = format!("{id} is {state}, {failure:?}, {:#?}", self.paid);
-        assert!(paid <= permitted.submits, "paid {paid} times with {permitted:?}: {what}");
+        assert!(paid <= history.most_submits(), "paid {paid} times in {history:?}: {what}");
+        history.explains(self.item, &self.paid, |submit| draws.loses_the_answer(submit));
         let cost = PRICE.times(paid);
         let most = *charged + *possibly_charged;
         assert!(*charged <= cost && cost <= most, "cost {cost}, not {charged} to {most}: {what}");
@@ -172,6 +164,15 @@ impl<'a> Photo<'a> {
             }
             other => panic!("ended as {other}: {what}"),
         }
+    }
+
+    /// Returns true when the photo is in doubt, and neither an answer that the gateway kept
+    /// back nor a kill is the reason: then it dropped the request.
+    fn is_in_doubt_unseen(&self, history: &History, draws: &Draws) -> bool {
+        let lost = |request: &&BookedRequest| draws.loses_the_answer(request.submit);
+        self.item.state == ItemState::InDoubt
+            && history.cut_off(&self.item.source) == 0
+            && !self.accepted.iter().any(lost)
     }
 
     /// Returns true when the service is done with the photo's request and the photo has
@@ -195,9 +196,12 @@ impl<'a> Photo<'a> {
     }
 }
 
-/// Reads every item of the job from its ledger.
-fn items(world: &World) -> Vec<Item> {
+/// Reads every item of the job from its ledger; none before there is one.
+pub(crate) fn items(world: &World) -> Vec<Item> {
     let path = world.path("photos.restored/.restore-batch/ledger.db");
+    if !path.exists() {
+        return Vec::new();
+    }
     let rows = world.block_on(async {
         let ledger = SqliteLedger::open_read_only(&path).await.unwrap();
         let rows = ledger.rows(RowFilter::All, 0, 10_000).await.unwrap();

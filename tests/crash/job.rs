@@ -5,8 +5,10 @@ use std::{collections::BTreeSet, fmt, fs, ops::Range, time::Duration};
 use restore_batch::{core::InDoubtPolicy, gateway::GatewayFaults};
 
 use crate::{
-    books::{JobEnd, Permitted},
+    books::JobEnd,
     dice::Dice,
+    draws::Draws,
+    history::History,
     moment::Moment,
     service::GatewayProcess,
     support::{Audit, Command, KEY, Photos, Running, World, audit, visible_files},
@@ -21,6 +23,10 @@ const MOST_KILLS: u32 = 16;
 /// Most kills of one job's `retry`.
 const MOST_RETRY_KILLS: u32 = 3;
 
+/// How long a slow reply takes: so long that no other reply takes half of it, whatever
+/// else the machine has to do.
+const SLOW_FOR: Duration = Duration::from_secs(5);
+
 /// The job folder.
 const FOLDER: &str = "photos.restored";
 
@@ -29,8 +35,7 @@ pub(crate) struct Job {
     dice: Dice,
     policy: InDoubtPolicy,
     in_flight: u32,
-    request_timeout: Duration,
-    faults: GatewayFaults,
+    draws: Draws,
     /// Take up what has failed when it is done; also what is in doubt.
     retry: Option<bool>,
 }
@@ -40,12 +45,14 @@ impl Job {
         let mut dice = Dice::new(seed, number);
         // In turn, so that a few jobs are one of each kind.
         let (resubmit, in_doubt_too) = (number % 3 == 2, number % 3 == 1);
+        let in_flight = 4 + dice.below(21);
+        // Slow replies are heard by some jobs, and in doubt in others.
+        let request_timeout = if dice.chance(0.5) { SLOW_FOR / 2 } else { SLOW_FOR * 10 };
+        let faults = faults(seed ^ number.unsigned_abs(), &mut dice);
         Self {
             policy: if resubmit { InDoubtPolicy::Resubmit } else { InDoubtPolicy::Hold },
-            in_flight: 4 + dice.below(21),
-            // Slow replies take a second: heard by some jobs, and in doubt in others.
-            request_timeout: Duration::from_millis(if dice.chance(0.5) { 700 } else { 20_000 }),
-            faults: faults(seed ^ number.unsigned_abs(), &mut dice),
+            in_flight,
+            draws: Draws { faults, request_timeout },
             retry: (in_doubt_too || dice.chance(0.5)).then_some(in_doubt_too),
             dice,
         }
@@ -56,46 +63,49 @@ impl Job {
         let world = World::new();
         let photos = Photos::start(&world, PHOTOS);
         world.write("photos.csv", photos.manifest());
-        let service = GatewayProcess::start(&world, &self.faults);
-        let mut kills = 0;
+        let service = GatewayProcess::start(&world, &self.draws.faults);
+        let mut history = History::new(self.policy, self.in_flight);
         let planned = most.min(3 + self.dice.below(MOST_KILLS - 2));
-        while kills < planned {
-            if !self.kill_once(&world, &service, &["run"]) {
-                break;
-            }
-            kills += 1;
-        }
+        while history.kills < planned && self.kill_once(&world, &service, &["run"], &mut history) {}
         let mut summary = self.finish(&world, &service, &["run"]);
-        let mut permitted = Permitted::by(self.policy);
+        history.look(&world, &service);
         if let Some(in_doubt_too) = self.retry {
             let words = if in_doubt_too { &["retry", "--in-doubt"][..] } else { &["retry"] };
-            permitted.retries(in_doubt_too);
-            let planned = (most - kills).min(self.dice.below(MOST_RETRY_KILLS + 1));
+            history.retries(&service, in_doubt_too);
+            let planned = (most - history.kills).min(self.dice.below(MOST_RETRY_KILLS + 1));
             for _ in 0..planned {
-                if !self.kill_once(&world, &service, words) {
+                if !self.kill_once(&world, &service, words, &mut history) {
                     break;
                 }
-                permitted.retries(in_doubt_too);
-                kills += 1;
+                history.retries(&service, in_doubt_too);
             }
             // The last one had taken up what there was.
             summary = self.finish(&world, &service, words);
         }
-        nothing_is_left_over(&world);
-        JobEnd::check(&world, &service, &summary, permitted, kills)
+        JobEnd::check(&world, &service, &summary, history, &self.draws)
     }
 
     /// Starts the program and ends it at some moment. Returns false when it had ended by
     /// itself before.
-    fn kill_once(&mut self, world: &World, service: &GatewayProcess, words: &[&str]) -> bool {
+    fn kill_once(
+        &mut self,
+        world: &World,
+        service: &GatewayProcess,
+        words: &[&str],
+        history: &mut History,
+    ) -> bool {
         let moment = Moment::draw(&mut self.dice);
         let signal = if self.dice.chance(0.15) { "TERM" } else { "KILL" };
         let mut running = self.start(world, service, words);
         moment.wait(service, &mut running);
         let ended = running.end(signal);
         holds_after_a_kill(world, &format!("{signal} {moment}"));
+        history.look(world, service);
         match std::os::unix::process::ExitStatusExt::signal(&ended.status) {
-            Some(9 | 15) => true,
+            Some(9 | 15) => {
+                history.kills += 1;
+                true
+            }
             Some(other) => panic!("ended by signal {other}: {}", ended.said()),
             None => {
                 assert!(matches!(ended.status.code(), Some(0 | 3)), "{}", ended.said());
@@ -104,10 +114,11 @@ impl Job {
         }
     }
 
-    /// Runs the program to its end and returns its summary.
+    /// Runs the program to its end, checks what is there, and returns its summary.
     fn finish(&self, world: &World, service: &GatewayProcess, words: &[&str]) -> serde_json::Value {
         let ended = self.start(world, service, words).wait();
         assert!(matches!(ended.status.code(), Some(0 | 3)), "{}", ended.said());
+        nothing_is_left_over(world);
         ended.json()
     }
 
@@ -119,7 +130,7 @@ impl Job {
         let settings = [
             format!("--base-url={}", service.base()),
             format!("--in-flight={}", self.in_flight),
-            format!("--request-timeout={}ms", self.request_timeout.as_millis()),
+            format!("--request-timeout={}ms", self.draws.request_timeout.as_millis()),
         ];
         let command = Command::new(world, words).args(["photos.csv", "--json"]).args(settings);
         let command = command.fast().env("PIXAZO_API_KEY", KEY);
@@ -139,7 +150,7 @@ fn faults(seed: u64, dice: &mut Dice) -> GatewayFaults {
         reply_lost: some(3),
         malformed: some(2),
         slow_reply: some(3),
-        slow_for: Duration::from_secs(1),
+        slow_for: SLOW_FOR,
         // Waits ten seconds before the next submit, so that a few are enough.
         service_error: some(1),
         failed: some(2),
@@ -188,7 +199,7 @@ fn nothing_is_left_over(world: &World) {
 
 impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { policy, in_flight, faults, retry, .. } = self;
+        let Self { policy, in_flight, draws: Draws { faults, .. }, retry, .. } = self;
         write!(f, "{policy:?}, {in_flight} in flight, retry {retry:?}, {faults}")
     }
 }

@@ -10,6 +10,8 @@
 
 mod books;
 mod dice;
+mod draws;
+mod history;
 mod job;
 mod moment;
 mod service;

@@ -16,7 +16,7 @@ impl Table {
     }
 
     pub(crate) fn kills(&self) -> u32 {
-        self.0.iter().map(|job| job.kills).sum()
+        self.0.iter().map(|job| job.history.kills).sum()
     }
 
     fn sum(&self, of: impl Fn(&JobEnd) -> u64) -> u64 {
@@ -30,7 +30,7 @@ impl Table {
 
 /// How photos in doubt were treated.
 fn kind(job: &JobEnd) -> &'static str {
-    match (job.permitted.policy, job.permitted.retried_doubts) {
+    match (job.history.policy, job.history.retried_doubts) {
         (InDoubtPolicy::Resubmit, _) => "resubmit",
         (InDoubtPolicy::Hold, false) => "hold",
         (InDoubtPolicy::Hold, true) => "hold, retried",
@@ -61,7 +61,7 @@ impl fmt::Display for Table {
                 f,
                 "{number:>4} {:<13} {:>5} {:>6} {:>8} {:>8} {:>5} {:>8} {:>6} {:>4} {:>8} {:>19}",
                 kind(job),
-                job.kills,
+                job.history.kills,
                 job.photos,
                 job.accepted,
                 job.refunded,

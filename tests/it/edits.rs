@@ -6,7 +6,7 @@ use restore_batch::{
     testing::scripted_server::{Reply, ScriptedServer},
 };
 
-use crate::support::{Command, Photos, Service, World, audit, png, scripted_request};
+use crate::support::{Command, PROBE, Photos, Service, World, audit, png, scripted_request};
 
 /// Finding of a review: known photos that a row at the top pushed behind the supply were
 /// left alone, and the run called that done.
@@ -64,7 +64,7 @@ fn retry_fetches_a_paid_result_in_the_same_run_and_for_nothing() {
     let server = world.block_on(ScriptedServer::start(Vec::new()));
     let service = Service::scripted(&server);
     scripted_request(&server, "r1", &server.url("/media.png"));
-    server.add("GET /v2/requests/status/restore-batch-probe", Reply::json(404, "{}"));
+    server.add(PROBE, Reply::json(404, "{}"));
     server.add("GET /media.png", Reply::status(404));
     world.write("photos.csv", "img,number\nhttps://photos.example.org/a.jpg,0\n");
     let run = |words: &[&str]| Command::new(&world, words).with(&service).run();

@@ -12,10 +12,12 @@ use restore_batch::{
         scripted_server::{Reply, ScriptedServer},
     },
 };
+use serde_json::json;
 
-use super::support::{Command, KEY, Photos, Service, World, png, redact, scripted_request};
-
-const SUBMIT: &str = "POST /gfpgan/v1/gfpgan/generate";
+use super::support::{
+    Command, KEY, PROBE, Photos, SUBMIT, Service, World, audit, png, redact, scripted_request,
+    scripted_status,
+};
 
 /// An address where nobody listens: a port that was ours a moment ago.
 fn nobody() -> String {
@@ -103,21 +105,87 @@ fn four_when_the_spend_cap_is_reached_and_not_a_cent_later() {
     service.accepted_nothing_twice();
 }
 
+/// Runs a job whose second of three submits is refused for the account's sake, checks that
+/// nothing more is sent and that the same command continues once that is mended, and
+/// returns what the halted run has said.
+fn refused_in_the_middle(status: u16, refusal: &str) -> String {
+    let world = World::new();
+    let server = world.block_on(ScriptedServer::start(vec![]));
+    server.add(PROBE, Reply::status(404));
+    scripted_request(&server, "a", &server.url("/media/a.png"));
+    server.add(SUBMIT, Reply::json(status, refusal));
+    for id in ["b", "c"] {
+        scripted_request(&server, id, &server.url(&format!("/media/{id}.png")));
+    }
+    let mut manifest = "img,number\n".to_owned();
+    for (number, id) in ["a", "b", "c"].into_iter().enumerate() {
+        writeln!(manifest, "https://example.org/{id}.png,{number}").unwrap();
+        server.add(&format!("GET /media/{id}.png"), Reply::ok(png(number)));
+    }
+    world.write("photos.csv", manifest);
+    let run = || {
+        let words = ["photos.csv", "--in-flight=1"];
+        Command::new(&world, &words).with(&Service::scripted(&server)).run()
+    };
+    let submits = || server.requests().iter().filter(|request| request.method == "POST").count();
+    let halted = run().code(4);
+    assert_eq!(submits(), 2, "one refusal is enough");
+    assert!(world.path("photos.restored/images/a.png").exists(), "what was paid is finished");
+
+    run().code(0);
+    assert_eq!(submits(), 4, "one for each photo, and the refused one");
+    let found = audit(&world, "photos.restored");
+    assert_eq!(found.every_row_ended_once(3), (3, 0));
+    assert_eq!(found.results.column("request_id"), ["a", "b", "c"]);
+    assert_eq!(found.results.column("cost_usd"), ["0.0031"; 3]);
+    redact(&world, &halted)
+}
+
 #[test]
 fn four_when_the_key_is_refused_in_the_middle() {
-    let world = World::new();
-    let server = world.block_on(ScriptedServer::start(vec![Reply::status(404)]));
-    scripted_request(&server, "first", &server.url("/media/first.png"));
     let refusal = r#"{"error":"Unauthorized","message":"The key has been revoked."}"#;
-    server.add(SUBMIT, Reply::json(401, refusal));
-    server.add("GET /media/first.png", Reply::ok(png(0)));
-    world.write("photos.csv", "img\nhttps://example.org/a.png\nhttps://example.org/b.png\n");
-    let command = Command::new(&world, &["photos.csv", "--in-flight=1"]);
-    let ended = command.with(&Service::scripted(&server)).run().code(4);
-    assert_snapshot!(redact(&world, &ended));
-    let submits = server.requests().iter().filter(|request| request.method == "POST").count();
-    assert_eq!(submits, 2, "one refusal is enough");
-    assert!(world.path("photos.restored/images/a.png").exists(), "what was paid is finished");
+    assert_snapshot!(refused_in_the_middle(401, refusal));
+}
+
+#[test]
+fn four_when_the_subscription_ends_in_the_middle() {
+    let refusal = r#"{"error":"Forbidden","message":"Your subscription has expired."}"#;
+    assert_snapshot!(refused_in_the_middle(403, refusal));
+}
+
+#[test]
+fn four_when_the_model_is_disabled_in_the_middle() {
+    let refusal =
+        r#"{"error":"Model not found","message":"Model 'gfpgan' not found or is disabled."}"#;
+    assert_snapshot!(refused_in_the_middle(400, refusal));
+}
+
+/// Others may be on the wire when the refusal comes; none leaves after it.
+#[test]
+fn four_when_all_that_is_on_the_wire_is_refused() {
+    const IN_FLIGHT: usize = 4;
+    for (status, error) in [(400, "Model not found"), (403, "Forbidden")] {
+        let world = World::new();
+        let (server, photos) =
+            (world.block_on(ScriptedServer::start(vec![])), Photos::start(&world, 40));
+        server.add(PROBE, Reply::status(404));
+        let refusal = format!(r#"{{"error":"{error}","message":"no more"}}"#);
+        server.add_about(SUBMIT, "/photo-", Reply::json(status, &refusal));
+        server.add_about(SUBMIT, "/paid", Reply::json(202, r#"{"request_id":"paid"}"#));
+        scripted_status(&server, "paid", &server.url("/media/paid.png"));
+        server.add("GET /media/paid.png", Reply::ok(png(0)));
+        let rows =
+            photos.manifest().replacen("number\n", "number\nhttps://example.org/paid,40\n", 1);
+        world.write("photos.csv", rows);
+        let words = ["photos.csv", "--json", &format!("--in-flight={IN_FLIGHT}")];
+        let ended = Command::new(&world, &words).with(&Service::scripted(&server)).run().code(4);
+        let submits = server.requests().iter().filter(|request| request.method == "POST").count();
+        assert!((2..=1 + IN_FLIGHT).contains(&submits), "{submits}");
+        let summary = ended.json();
+        let counts = ["done", "failed", "in_doubt", "waiting"].map(|name| &summary[name]);
+        assert_eq!(json!(counts), json!([1, 0, 0, 40]), "{summary:#}");
+        assert_eq!(summary["charged_usd"], "0.0031");
+    }
 }
 
 #[test]

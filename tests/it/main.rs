@@ -17,4 +17,5 @@ mod run_batch;
 mod secrets;
 mod signals;
 mod source_text;
+mod summary;
 mod webhooks;

@@ -9,9 +9,9 @@ use restore_batch::testing::{
     scripted_server::{Reply, ScriptedServer},
 };
 
-use super::support::{Command, KEY, Service, World, all_files, audit, png, scripted_status};
-
-const SUBMIT: &str = "POST /gfpgan/v1/gfpgan/generate";
+use super::support::{
+    Command, KEY, PROBE, SUBMIT, Service, World, all_files, audit, png, scripted_status,
+};
 
 /// Where an endless answer ends by itself: far beyond every limit.
 const ENDLESS: u64 = 64 << 20;
@@ -57,7 +57,7 @@ struct Street {
 impl Street {
     fn new(world: &World) -> Self {
         let service = world.block_on(ScriptedServer::start(vec![]));
-        service.add("GET /v2/requests/status/restore-batch-probe", Reply::status(404));
+        service.add(PROBE, Reply::status(404));
         let cdn = world.block_on(ScriptedServer::start(vec![]));
         let manifest = "img,number\n".to_owned();
         Self { service, cdn, canary: Canary::listen(), manifest, rows: 0 }

@@ -15,10 +15,9 @@ use restore_batch::{
 use serde_json::{Value, json};
 
 use super::support::{
-    Command, Photos, Running, Service, World, audit, png, scripted_request, visible_files,
+    Command, PROBE, Photos, Running, SUBMIT, Service, World, audit, png, scripted_request,
+    visible_files,
 };
-
-const SUBMIT: &str = "POST /gfpgan/v1/gfpgan/generate";
 
 fn money(summary: &Value, name: &str) -> Micros {
     summary[name].as_str().unwrap().parse().unwrap()
@@ -121,7 +120,7 @@ fn killed_between_a_submit_and_its_answer_a_photo_is_in_doubt() {
     scripted_request(&server, "second", &server.url("/second.png"));
     server.add("GET /second.png", Reply::ok(png(0)));
     // The probes of later runs.
-    server.add("GET /v2/requests/status/restore-batch-probe", Reply::status(404));
+    server.add(PROBE, Reply::status(404));
     let service = Service::scripted(&server);
     let submits = || server.requests().iter().filter(|request| request.method == "POST").count();
     world.write("photos.csv", "img,number\nhttps://example.org/a.png,0\n");
@@ -154,7 +153,7 @@ fn killed_in_the_middle_of_a_download_nothing_half_is_left() {
     let world = World::new();
     let server = world.block_on(ScriptedServer::start(vec![]));
     scripted_request(&server, "one", &server.url("/one.png"));
-    server.add("GET /v2/requests/status/restore-batch-probe", Reply::status(404));
+    server.add(PROBE, Reply::status(404));
     server.add("GET /one.png", Reply::ok(png(0)).stall_after(30));
     server.add("GET /one.png", Reply::ok(png(0)));
     let service = Service::scripted(&server);
@@ -315,7 +314,7 @@ fn asked_to_stop_a_run_waits_for_answers_and_the_next_one_goes_on() {
 fn a_second_ctrl_c_does_not_wait_and_what_was_on_the_wire_is_in_doubt() {
     let world = World::new();
     let server = world.block_on(ScriptedServer::start(vec![]));
-    server.add("GET /v2/requests/status/restore-batch-probe", Reply::status(404));
+    server.add(PROBE, Reply::status(404));
     server.add(SUBMIT, Reply::hang());
     let service = Service::scripted(&server);
     world.write("photos.csv", "img,number\nhttps://example.org/a.png,0\n");

@@ -5,16 +5,12 @@ use std::fs;
 use restore_batch::testing::scripted_server::{RecordedRequest, Reply, ScriptedServer};
 
 use super::support::{
-    Command, KEY, Service, World, all_files, png, scripted_request, scripted_status, visible_files,
+    Command, Ended, KEY, PROBE, SUBMIT, Service, World, all_files, png, scripted_request,
+    scripted_status, visible_files,
 };
 
 /// Stands in a signed address; such addresses are keys themselves.
 const SIGNATURE: &str = "signature-9f2c-must-not-be-told";
-
-/// A route that the program asks before it spends anything.
-const PROBE: &str = "GET /v2/requests/status/restore-batch-probe";
-
-const SUBMIT: &str = "POST /gfpgan/v1/gfpgan/generate";
 
 /// A host that is not the service: whoever listens there must never see the key.
 fn second_host() -> std::net::IpAddr {
@@ -25,13 +21,12 @@ fn holds(content: &[u8], secret: &str) -> bool {
     content.windows(secret.len()).any(|window| window == secret.as_bytes())
 }
 
-#[test]
-fn the_key_goes_to_the_service_and_nowhere_else() {
-    let world = World::new();
+/// A service that accepts the first photo and refuses the second. It names another host
+/// for the status, and one for the picture.
+fn service_that_names_strangers(world: &World) -> (ScriptedServer, ScriptedServer) {
     let server = world.block_on(ScriptedServer::start(vec![]));
     let other = world.block_on(ScriptedServer::start_at(second_host(), vec![]));
     server.add(PROBE, Reply::status(404));
-    // The service names another host for the status, and one for the picture.
     let polling_url = other.url("/v2/requests/status/one");
     let accepted =
         format!(r#"{{"request_id":"one","status":"QUEUED","polling_url":"{polling_url}"}}"#);
@@ -43,6 +38,45 @@ fn the_key_goes_to_the_service_and_nowhere_else() {
     other.add("GET /moved.png", Reply::redirect(format!("/one.png?X-Signature={SIGNATURE}")));
     other.add("GET /one.png", Reply::ok(png(0)).stall_after(20));
     other.add("GET /one.png", Reply::ok(png(0)));
+    (server, other)
+}
+
+/// Checks that neither the key nor a signed address was said, nor the key written.
+#[track_caller]
+fn nothing_was_told(world: &World, commands: &[&Ended]) {
+    for said in commands {
+        assert!(!holds(said.said().as_bytes(), KEY), "{}", said.said());
+        assert!(!holds(said.said().as_bytes(), SIGNATURE), "{}", said.said());
+    }
+    let files = all_files(&world.path("photos.restored"));
+    for name in ["results.csv", "failures.csv", "ledger.db", "lock", "manifest"] {
+        assert!(files.iter().any(|path| path.ends_with(name)), "no {name} in {files:?}");
+    }
+    for path in files {
+        assert!(!holds(&fs::read(&path).unwrap(), KEY), "{}", path.display());
+    }
+}
+
+/// Checks that every request to the service carried the key, and none to anybody else.
+#[track_caller]
+fn only_the_service_saw_the_key(server: &ScriptedServer, other: &ScriptedServer) {
+    assert!(
+        server.requests().iter().all(|one| one.header("Ocp-Apim-Subscription-Key") == Some(KEY))
+    );
+    let strangers = other.requests();
+    assert!(strangers.len() >= 4, "{strangers:?}");
+    for request in &strangers {
+        assert!(!holds(format!("{request:?}").as_bytes(), KEY), "{request:?}");
+        assert!(!request.path().contains("status"), "{request:?}");
+        let names = ["authorization", "cookie", "referer", "ocp-apim-subscription-key"];
+        assert!(names.iter().all(|name| request.header(name).is_none()), "{request:?}");
+    }
+}
+
+#[test]
+fn the_key_goes_to_the_service_and_nowhere_else() {
+    let world = World::new();
+    let (server, other) = service_that_names_strangers(&world);
     let manifest = format!(
         "img\nhttps://example.org/a.png?s={SIGNATURE}\nhttps://example.org/b.png?s={SIGNATURE}\n"
     );
@@ -67,32 +101,10 @@ fn the_key_goes_to_the_service_and_nowhere_else() {
     let checked = Command::new(&world, &["check", "photos.csv", "--show"]);
     let checked = checked.with(&Service::scripted(&server)).run().code(0);
 
-    for said in [&killed, &ended, &checked] {
-        assert!(!holds(said.said().as_bytes(), KEY), "{}", said.said());
-        assert!(!holds(said.said().as_bytes(), SIGNATURE), "{}", said.said());
-    }
+    nothing_was_told(&world, &[&killed, &ended, &checked]);
     assert!(holds(killed.stderr.as_bytes(), "\"level\":\"TRACE\""), "nothing was traced");
-    let files = all_files(&world.path("photos.restored"));
-    for name in ["results.csv", "failures.csv", "ledger.db", "lock", "manifest"] {
-        assert!(files.iter().any(|path| path.ends_with(name)), "no {name} in {files:?}");
-    }
-    for path in files {
-        assert!(!holds(&fs::read(&path).unwrap(), KEY), "{}", path.display());
-    }
     assert_eq!(visible_files(&world.path("photos.restored/images")).len(), 1);
-
-    // Every request to the service carried the key, and none to anybody else.
-    assert!(
-        server.requests().iter().all(|one| one.header("Ocp-Apim-Subscription-Key") == Some(KEY))
-    );
-    let strangers = other.requests();
-    assert!(strangers.len() >= 4, "{strangers:?}");
-    for request in &strangers {
-        assert!(!holds(format!("{request:?}").as_bytes(), KEY), "{request:?}");
-        assert!(!request.path().contains("status"), "{request:?}");
-        let names = ["authorization", "cookie", "referer", "ocp-apim-subscription-key"];
-        assert!(names.iter().all(|name| request.header(name).is_none()), "{request:?}");
-    }
+    only_the_service_saw_the_key(&server, &other);
 }
 
 #[test]

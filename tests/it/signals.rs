@@ -12,11 +12,8 @@ use restore_batch::{
 };
 
 use super::support::{
-    Command, Photos, Service, World, audit, png, scripted_request, visible_files,
+    Command, PROBE, Photos, SUBMIT, Service, World, audit, png, scripted_request, visible_files,
 };
-
-const SUBMIT: &str = "POST /gfpgan/v1/gfpgan/generate";
-const PROBE: &str = "GET /v2/requests/status/restore-batch-probe";
 
 /// Both signals with their numbers.
 const SIGNALS: [(&str, i32); 2] = [("TERM", 15), ("INT", 2)];

@@ -11,9 +11,7 @@ use tokio::{
     sync::Notify,
 };
 
-use super::support::{Command, Running, Service, World, audit, png, redact};
-
-const SUBMIT: &str = "POST /gfpgan/v1/gfpgan/generate";
+use super::support::{Command, PROBE, Running, SUBMIT, Service, World, audit, png, redact};
 
 /// What the service is told; nobody listens there, and the test knows where to call.
 const ROOT: &str = "http://127.0.0.1:1/hooks";
@@ -21,7 +19,7 @@ const ROOT: &str = "http://127.0.0.1:1/hooks";
 /// A service that answers as each test says; `/photo.png` is every result.
 fn service(world: &World) -> ScriptedServer {
     let server = world.block_on(ScriptedServer::start(vec![]));
-    server.add("GET /v2/requests/status/restore-batch-probe", Reply::status(404));
+    server.add(PROBE, Reply::status(404));
     server.add("GET /photo.png", Reply::ok(png(0)));
     server
 }

@@ -1,3 +1,5 @@
+//! The receiver on a real socket: what it hears, what it refuses, and how it ends.
+
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

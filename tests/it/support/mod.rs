@@ -15,6 +15,6 @@ pub(crate) use audit::{Audit, all_files, audit, visible_files};
 pub(crate) use command::{Command, Ended, Running};
 pub(crate) use photos::{Photos, colour, png};
 pub(crate) use redact::redact;
-pub(crate) use service::{KEY, Service, scripted_request, scripted_status};
+pub(crate) use service::{KEY, PROBE, SUBMIT, Service, scripted_request, scripted_status};
 pub(crate) use small_disk::SmallDisk;
 pub(crate) use world::World;

@@ -16,6 +16,12 @@ use super::World;
 /// The key that the service accepts and the command has.
 pub(crate) const KEY: &str = "test-key-7Zq1-must-never-be-seen";
 
+/// The route of submits.
+pub(crate) const SUBMIT: &str = "POST /gfpgan/v1/gfpgan/generate";
+
+/// The route that the program asks before it spends anything.
+pub(crate) const PROBE: &str = "GET /v2/requests/status/restore-batch-probe";
+
 /// A service on loopback; it ends when dropped.
 pub(crate) struct Service {
     url: String,
@@ -105,7 +111,7 @@ impl Service {
 /// at `media_url`.
 pub(crate) fn scripted_request(server: &ScriptedServer, id: &str, media_url: &str) {
     let accepted = format!(r#"{{"request_id":"{id}","status":"QUEUED"}}"#);
-    server.add("POST /gfpgan/v1/gfpgan/generate", Reply::json(202, &accepted));
+    server.add(SUBMIT, Reply::json(202, &accepted));
     scripted_status(server, id, media_url);
 }
 
