@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use super::record::{
     EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
 };
-use crate::core::{Edition, Fence, IllegalTransition, Item, ItemEvent, ItemId, ItemState, Micros};
+use crate::core::{
+    Edition, Endpoint, Fence, IllegalTransition, Item, ItemEvent, ItemId, ItemState, Micros,
+};
 
 /// Result of a ledger call.
 pub type LedgerResult<T> = Result<T, LedgerError>;
@@ -70,6 +72,17 @@ pub trait Ledger: Send + Sync {
 
     /// Remembers which service this job's requests belong to.
     fn bind_service(&self, fence: Fence, service: String) -> BoxFuture<'_, LedgerResult<()>>;
+
+    /// Keeps that the service asked for a pause of `endpoint` until a time, which
+    /// [`job`](Self::job) returns from then on. Of several the latest counts: an earlier
+    /// time changes nothing. One of downloads is not kept, because each item has its own
+    /// `not_before`.
+    fn pause(
+        &self,
+        fence: Fence,
+        endpoint: Endpoint,
+        until: Timestamp,
+    ) -> BoxFuture<'_, LedgerResult<()>>;
 
     /// Starts reading a manifest. An edition that was begun and not finished is
     /// replaced by the new one.

@@ -10,15 +10,16 @@ use jiff::Timestamp;
 
 use super::{
     contract::{Audit, Ledger, LedgerError, LedgerResult},
-    head::{AttemptRecord, Head, Kept},
+    head::{AttemptRecord, Head, Kept, whole_millis},
     import::{Known, PlannedItem, PlannedRow, RenewedItem, plan},
     record::{
-        EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
+        EditionHeader, Imported, JobRecord, NewRow, Pauses, RowFilter, RowRecord, SettledRow,
+        Totals,
     },
 };
 use crate::core::{
-    Booking, CallbackSecret, Edition, Fence, Item, ItemEvent, ItemId, ItemKey, ItemState, Micros,
-    Photo,
+    Booking, CallbackSecret, Edition, Endpoint, Fence, Item, ItemEvent, ItemId, ItemKey, ItemState,
+    Micros, Photo,
 };
 
 /// No secret at all: nobody calls a simulation from outside, and its runs are to be
@@ -36,6 +37,7 @@ pub struct MemoryLedger {
 struct Store {
     head: Head,
     service: Option<String>,
+    paused: Pauses,
     /// Header of the edition begun last.
     header: Option<EditionHeader>,
     finished: Option<(Edition, String)>,
@@ -220,6 +222,7 @@ impl Ledger for MemoryLedger {
                 header: store.header.clone(),
                 service: store.service.clone(),
                 callback_secret: CALLBACK_SECRET,
+                paused: store.paused,
             })
         })
     }
@@ -229,6 +232,20 @@ impl Ledger for MemoryLedger {
             let mut store = self.store();
             store.head.check_fence(fence)?;
             store.service = Some(service);
+            Ok(())
+        })
+    }
+
+    fn pause(
+        &self,
+        fence: Fence,
+        endpoint: Endpoint,
+        until: Timestamp,
+    ) -> BoxFuture<'_, LedgerResult<()>> {
+        Box::pin(async move {
+            let mut store = self.store();
+            store.head.check_fence(fence)?;
+            store.paused.extend(endpoint, whole_millis(until));
             Ok(())
         })
     }

@@ -46,7 +46,7 @@ pub use contract::{Audit, Ledger, LedgerError, LedgerResult};
 pub use lock::{JobLock, LockError, LockHolder, network_file_system};
 pub use memory::MemoryLedger;
 pub use record::{
-    EditionHeader, Imported, JobRecord, Money, NewItem, NewRow, RowFilter, RowRecord, SettledRow,
-    Totals,
+    EditionHeader, Imported, JobRecord, Money, NewItem, NewRow, Pauses, RowFilter, RowRecord,
+    SettledRow, Totals,
 };
 pub use sqlite::SqliteLedger;

@@ -11,7 +11,7 @@ use sqlx::{
 
 use super::{
     contract::{Audit, LedgerError, LedgerResult},
-    record::{EditionHeader, JobRecord, RowFilter, RowRecord, SettledRow, Totals},
+    record::{EditionHeader, JobRecord, Pauses, RowFilter, RowRecord, SettledRow, Totals},
     rows::{RowReader, item_columns, to_json_array},
     statements,
 };
@@ -71,10 +71,12 @@ impl Reader {
 
     pub(super) async fn job(&self) -> LedgerResult<JobRecord> {
         let mut snapshot = self.pool.begin().await?;
-        let job = sqlx::query("SELECT service, callback_secret FROM job");
-        let job = job.fetch_one(&mut *snapshot).await?;
+        let job =
+            "SELECT service, callback_secret, submit_paused_until, poll_paused_until FROM job";
+        let job = sqlx::query(job).fetch_one(&mut *snapshot).await?;
         let mut job = RowReader::new(&job);
         let (service, callback_secret) = (job.value()?, job.callback_secret()?);
+        let paused = Pauses { submit: job.time()?, poll: job.time()? };
         let newest = "SELECT edition, columns, source_column, base_dir FROM editions \
                       ORDER BY edition DESC LIMIT 1";
         let newest = sqlx::query(newest).fetch_optional(&mut *snapshot).await?;
@@ -97,6 +99,7 @@ impl Reader {
             header,
             service,
             callback_secret,
+            paused,
         })
     }
 

@@ -1,6 +1,8 @@
 //! The plain data that goes into and comes out of a ledger.
 
-use crate::core::{CallbackSecret, Edition, Failure, Item, ItemKey, ItemState, Micros};
+use jiff::Timestamp;
+
+use crate::core::{CallbackSecret, Edition, Endpoint, Failure, Item, ItemKey, ItemState, Micros};
 
 /// What a manifest says of itself before its first row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +70,44 @@ pub struct JobRecord {
     /// The secret of the job's callback addresses, the same for the life of the ledger:
     /// a later run understands what is called back about the requests of an earlier one.
     pub callback_secret: CallbackSecret,
+    /// The pauses that the service asked for last; they may be over.
+    pub paused: Pauses,
+}
+
+/// Until when the service asked for pauses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pauses {
+    /// No submit before this.
+    pub submit: Option<Timestamp>,
+    /// No status request before this.
+    pub poll: Option<Timestamp>,
+}
+
+impl Pauses {
+    /// Returns until when an endpoint pauses; downloads are not kept here.
+    #[must_use]
+    pub fn of(self, endpoint: Endpoint) -> Option<Timestamp> {
+        match endpoint {
+            Endpoint::Submit => self.submit,
+            Endpoint::Poll => self.poll,
+            Endpoint::Fetch => None,
+        }
+    }
+
+    /// Takes in another pause, of which the later end counts. Returns true when that has
+    /// changed something.
+    pub fn extend(&mut self, endpoint: Endpoint, until: Timestamp) -> bool {
+        let kept = match endpoint {
+            Endpoint::Submit => &mut self.submit,
+            Endpoint::Poll => &mut self.poll,
+            Endpoint::Fetch => return false,
+        };
+        let grows = kept.is_none_or(|kept| kept < until);
+        if grows {
+            *kept = Some(until);
+        }
+        grows
+    }
 }
 
 /// Sums of money.

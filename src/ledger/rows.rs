@@ -74,7 +74,7 @@ impl<'r> RowReader<'r> {
     }
 
     /// Reads the next column as a time.
-    fn time(&mut self) -> LedgerResult<Option<Timestamp>> {
+    pub(super) fn time(&mut self) -> LedgerResult<Option<Timestamp>> {
         let millis: Option<i64> = self.value()?;
         millis.map(Timestamp::from_millisecond).transpose().map_err(damaged)
     }

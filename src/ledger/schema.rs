@@ -22,7 +22,7 @@ const APPLICATION_ID: i64 = 0x5242_4C47;
 /// All migrations; the index plus one is the schema version it leads to.
 const MIGRATIONS: [&str; 2] = [
     include_str!("migrations/0001_ledger.sql"),
-    include_str!("migrations/0002_callback_secret.sql"),
+    include_str!("migrations/0002_callbacks_and_pauses.sql"),
 ];
 
 /// Newest schema version this program knows.

@@ -23,7 +23,7 @@ use super::{
     steps::Step,
     writer::{Command, QUEUE, Reply, Writer},
 };
-use crate::core::{Edition, Fence, Item, ItemEvent, ItemId, ItemState};
+use crate::core::{Edition, Endpoint, Fence, Item, ItemEvent, ItemId, ItemState};
 
 /// A ledger in one `SQLite` file, in write-ahead mode with full synchronisation.
 ///
@@ -138,6 +138,15 @@ impl Ledger for SqliteLedger {
 
     fn bind_service(&self, fence: Fence, service: String) -> BoxFuture<'_, LedgerResult<()>> {
         Box::pin(self.write(move |reply| Command::BindService(fence, service, reply)))
+    }
+
+    fn pause(
+        &self,
+        fence: Fence,
+        endpoint: Endpoint,
+        until: Timestamp,
+    ) -> BoxFuture<'_, LedgerResult<()>> {
+        Box::pin(self.write(move |reply| Command::Pause(fence, endpoint, until, reply)))
     }
 
     fn begin_edition(

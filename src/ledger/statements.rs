@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
     record::{EditionHeader, Imported, Money, NewRow},
     rows::{ItemInsert, ItemMove, ItemRenewal, RowInsert, RowReader, hex, to_json, to_json_array},
 };
-use crate::core::{Edition, Fence, ItemId, ItemKey, Micros, collision_key};
+use crate::core::{Edition, Endpoint, Fence, ItemId, ItemKey, Micros, collision_key};
 
 const KNOWN_ITEMS: &str = "SELECT items.key, items.id, items.edition, items.state, \
      items.failure ->> '$.code' \
@@ -44,6 +45,12 @@ const RENEW_ITEMS: &str = "UPDATE items SET source = given.value ->> '$.source',
      scale = given.value ->> '$.scale', version = given.value ->> '$.version', \
      state = given.value ->> '$.state', staged_url = given.value ->> '$.staged_url' \
      FROM json_each(?1) AS given WHERE items.id = given.value ->> '$.id'";
+
+const EXTEND_SUBMIT_PAUSE: &str =
+    "UPDATE job SET submit_paused_until = max(coalesce(submit_paused_until, ?1), ?1)";
+
+const EXTEND_POLL_PAUSE: &str =
+    "UPDATE job SET poll_paused_until = max(coalesce(poll_paused_until, ?1), ?1)";
 
 const UPSERT_STEMS: &str = "INSERT INTO stems (stem_key, items) \
      SELECT value ->> '$[0]', value ->> '$[1]' FROM json_each(?1) WHERE true \
@@ -142,6 +149,21 @@ pub(super) async fn bind_service(
     service: &str,
 ) -> LedgerResult<()> {
     sqlx::query("UPDATE job SET service = ?1").bind(service).execute(connection).await?;
+    Ok(())
+}
+
+/// Keeps until when an endpoint pauses, unless a later time is there already.
+pub(super) async fn pause(
+    connection: &mut SqliteConnection,
+    endpoint: Endpoint,
+    until: Timestamp,
+) -> LedgerResult<()> {
+    let extend = match endpoint {
+        Endpoint::Submit => EXTEND_SUBMIT_PAUSE,
+        Endpoint::Poll => EXTEND_POLL_PAUSE,
+        Endpoint::Fetch => return Ok(()),
+    };
+    sqlx::query(extend).bind(until.as_millisecond()).execute(connection).await?;
     Ok(())
 }
 

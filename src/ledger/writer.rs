@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 
+use jiff::Timestamp;
 use sqlx::{ConnectOptions as _, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -22,7 +23,7 @@ use super::{
     statements,
     steps::{self, Step},
 };
-use crate::core::{Edition, Fence, Item};
+use crate::core::{Edition, Endpoint, Fence, Item};
 
 /// Most commands in one transaction: enough that the commit no longer counts, few
 /// enough that the first one does not wait long.
@@ -38,6 +39,7 @@ pub(super) type Reply<T> = oneshot::Sender<LedgerResult<T>>;
 pub(super) enum Command {
     BeginSession(Reply<Fence>),
     BindService(Fence, String, Reply<()>),
+    Pause(Fence, Endpoint, Timestamp, Reply<()>),
     BeginEdition(Fence, EditionHeader, Reply<Edition>),
     Import(Fence, Edition, Vec<NewRow>, Reply<Imported>),
     FinishEdition(Fence, Edition, String, Reply<()>),
@@ -49,9 +51,9 @@ impl Command {
     fn refuse(self, error: LedgerError) {
         match self {
             Self::BeginSession(reply) => answer(reply, Err(error)),
-            Self::BindService(.., reply) | Self::FinishEdition(.., reply) => {
-                answer(reply, Err(error));
-            }
+            Self::BindService(.., reply)
+            | Self::Pause(.., reply)
+            | Self::FinishEdition(.., reply) => answer(reply, Err(error)),
             Self::BeginEdition(.., reply) => answer(reply, Err(error)),
             Self::Import(.., reply) => answer(reply, Err(error)),
             Self::Advance(.., reply) => answer(reply, Err(error)),
@@ -210,6 +212,13 @@ async fn apply(
         Command::BindService(fence, service, reply) => {
             let result = match head.check_fence(fence) {
                 Ok(()) => statements::bind_service(connection, &service).await,
+                refused => refused,
+            };
+            answers.keep(reply, result)
+        }
+        Command::Pause(fence, endpoint, until, reply) => {
+            let result = match head.check_fence(fence) {
+                Ok(()) => statements::pause(connection, endpoint, until).await,
                 refused => refused,
             };
             answers.keep(reply, result)

@@ -36,6 +36,7 @@ macro_rules! ledger_contract {
             session::a_new_ledger_knows_nothing,
             session::a_session_shuts_out_older_ones,
             session::service_and_header_are_remembered,
+            session::the_longest_pause_is_remembered,
             import::ids_grow_in_row_order,
             import::duplicates_share_an_item,
             import::bad_rows_have_failed_at_once,
@@ -72,6 +73,7 @@ macro_rules! ledger_reopen_contract {
     ($run:ident) => {
         $run! {
             reopen::what_was_acknowledged_is_there,
+            reopen::a_pause_outlives_who_heard_of_it,
             reopen::numbers_are_never_given_twice,
             reopen::an_import_that_was_cut_off_starts_over,
             reopen::an_old_session_stays_shut_out,

@@ -2,11 +2,13 @@
 
 use super::{
     Home,
-    samples::{accepted, at, completed, header, intent, lost, offered, rows, start, whole_life},
+    samples::{
+        accepted, at, completed, header, intent, kept_at, lost, offered, rows, start, whole_life,
+    },
 };
 use crate::{
-    core::{ItemEvent, ItemId, ItemState},
-    ledger::{LedgerError, LedgerResult, RowFilter},
+    core::{Endpoint, ItemEvent, ItemId, ItemState},
+    ledger::{LedgerError, LedgerResult, Pauses, RowFilter},
 };
 
 /// Everything that a ledger can tell is the same after it was opened again.
@@ -38,6 +40,26 @@ pub async fn what_was_acknowledged_is_there(home: &dyn Home) -> LedgerResult<()>
     assert_eq!(told[0], told[1]);
     assert_eq!(told[0], told[2]);
     assert_eq!(told[0].3.len(), 6);
+    Ok(())
+}
+
+/// A pause is there for the next session, which can extend it and not shorten it.
+pub async fn a_pause_outlives_who_heard_of_it(home: &dyn Home) -> LedgerResult<()> {
+    let ledger = home.open().await?;
+    let fence = ledger.begin_session().await?;
+    ledger.pause(fence, Endpoint::Submit, at(30)).await?;
+    ledger.pause(fence, Endpoint::Poll, at(20)).await?;
+    drop(ledger);
+
+    let ledger = home.open().await?;
+    let fence = ledger.begin_session().await?;
+    let kept = Pauses { submit: Some(kept_at(30)), poll: Some(kept_at(20)) };
+    assert_eq!(ledger.job().await?.paused, kept);
+    ledger.pause(fence, Endpoint::Submit, at(10)).await?;
+    ledger.pause(fence, Endpoint::Poll, at(50)).await?;
+    drop(ledger);
+    let kept = Pauses { poll: Some(kept_at(50)), ..kept };
+    assert_eq!(home.open().await?.job().await?.paused, kept);
     Ok(())
 }
 

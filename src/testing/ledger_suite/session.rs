@@ -1,15 +1,22 @@
 //! The job as a whole: sessions, and what is remembered of it.
 
-use super::samples::{Job, header, intent, offered, rows, start};
+use super::samples::{Job, at, header, intent, kept_at, offered, rows, start};
 use crate::{
-    core::{Fence, ItemId, ItemState},
-    ledger::{Audit, JobRecord, Ledger, LedgerError, LedgerResult, RowFilter, Totals},
+    core::{Endpoint, Fence, ItemId, ItemState},
+    ledger::{Audit, JobRecord, Ledger, LedgerError, LedgerResult, Pauses, RowFilter, Totals},
 };
 
 /// Nothing is known, and nothing fails, before the first session.
 pub async fn a_new_ledger_knows_nothing(ledger: &dyn Ledger) -> LedgerResult<()> {
     let job = ledger.job().await?;
-    let nothing = JobRecord { finished: None, begun: None, header: None, service: None, ..job };
+    let nothing = JobRecord {
+        finished: None,
+        begun: None,
+        header: None,
+        service: None,
+        callback_secret: job.callback_secret,
+        paused: Pauses::default(),
+    };
     assert_eq!(ledger.job().await?, nothing);
     assert_eq!(ledger.totals().await?, Totals::default());
     assert_eq!(ledger.audit().await?, Audit::default());
@@ -31,6 +38,7 @@ pub async fn a_session_shuts_out_older_ones(ledger: &dyn Ledger) -> LedgerResult
     for fence in [old.fence, Fence(new.0 + 1)] {
         let stale = || Err(LedgerError::StaleFence);
         assert_eq!(ledger.bind_service(fence, "x".to_owned()).await, stale());
+        assert_eq!(ledger.pause(fence, Endpoint::Submit, at(9)).await, stale());
         assert_eq!(ledger.begin_edition(fence, header()).await.map(drop), stale());
         assert_eq!(ledger.import(fence, reading, rows(&["b"])).await.map(drop), stale());
         assert_eq!(ledger.finish_edition(fence, reading, String::new()).await, stale());
@@ -61,7 +69,24 @@ pub async fn service_and_header_are_remembered(ledger: &dyn Ledger) -> LedgerRes
             header: Some(next),
             service: Some("https://b.example".to_owned()),
             callback_secret,
+            paused: Pauses::default(),
         }
     );
+    Ok(())
+}
+
+/// Each endpoint has its own pause, of which an earlier end changes nothing.
+pub async fn the_longest_pause_is_remembered(ledger: &dyn Ledger) -> LedgerResult<()> {
+    let fence = ledger.begin_session().await?;
+    let paused = async || Ok::<_, LedgerError>(ledger.job().await?.paused);
+    ledger.pause(fence, Endpoint::Submit, at(30)).await?;
+    ledger.pause(fence, Endpoint::Submit, at(10)).await?;
+    let submit = Some(kept_at(30));
+    assert_eq!(paused().await?, Pauses { submit, poll: None });
+    ledger.pause(fence, Endpoint::Poll, at(20)).await?;
+    ledger.pause(fence, Endpoint::Fetch, at(90)).await?;
+    assert_eq!(paused().await?, Pauses { submit, poll: Some(kept_at(20)) });
+    ledger.pause(fence, Endpoint::Submit, at(40)).await?;
+    assert_eq!(paused().await?, Pauses { submit: Some(kept_at(40)), poll: Some(kept_at(20)) });
     Ok(())
 }

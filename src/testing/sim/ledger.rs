@@ -16,7 +16,7 @@ use super::{
     witness::Witness,
 };
 use crate::{
-    core::{Edition, EventKind, Fence, Item, ItemEvent, ItemId, ItemState},
+    core::{Edition, Endpoint, EventKind, Fence, Item, ItemEvent, ItemId, ItemState},
     ledger::{
         Audit, EditionHeader, Imported, JobRecord, Ledger, LedgerError, LedgerResult, NewRow,
         RowFilter, RowRecord, SettledRow, Totals,
@@ -148,6 +148,15 @@ impl Ledger for BoundaryLedger {
 
     fn bind_service(&self, fence: Fence, service: String) -> BoxFuture<'_, LedgerResult<()>> {
         Box::pin(self.write(fence, self.inner.bind_service(fence, service), |_, ()| {}))
+    }
+
+    fn pause(
+        &self,
+        fence: Fence,
+        endpoint: Endpoint,
+        until: Timestamp,
+    ) -> BoxFuture<'_, LedgerResult<()>> {
+        Box::pin(self.write(fence, self.inner.pause(fence, endpoint, until), |_, ()| {}))
     }
 
     fn begin_edition(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use restore_batch::{
-    core::{Edition, EventKind, Fence, Item, ItemEvent, ItemId, ItemState},
+    core::{Edition, Endpoint, EventKind, Fence, Item, ItemEvent, ItemId, ItemState},
     ledger::{
         Audit, EditionHeader, Imported, JobRecord, Ledger, LedgerResult, Money, NewRow, RowFilter,
         RowRecord, SettledRow, Totals,
@@ -40,6 +40,15 @@ impl Ledger for BuggyLedger {
 
     fn bind_service(&self, fence: Fence, service: String) -> BoxFuture<'_, LedgerResult<()>> {
         self.inner.bind_service(fence, service)
+    }
+
+    fn pause(
+        &self,
+        fence: Fence,
+        endpoint: Endpoint,
+        until: Timestamp,
+    ) -> BoxFuture<'_, LedgerResult<()>> {
+        self.inner.pause(fence, endpoint, until)
     }
 
     fn begin_edition(

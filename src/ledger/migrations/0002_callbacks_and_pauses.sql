@@ -2,4 +2,8 @@
 -- by the program in the same transaction.
 ALTER TABLE job ADD COLUMN callback_secret BLOB;
 
+-- Until when the service asked for no submit and no poll, in milliseconds since 1970.
+ALTER TABLE job ADD COLUMN submit_paused_until INTEGER;
+ALTER TABLE job ADD COLUMN poll_paused_until INTEGER;
+
 PRAGMA user_version = 2;
