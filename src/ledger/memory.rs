@@ -13,7 +13,7 @@ use super::{
     head::{AttemptRecord, Head, Kept},
     import::{Known, PlannedItem, PlannedRow, RenewedItem, plan},
     record::{
-        EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
+        EditionHeader, Imported, JobRecord, Money, NewRow, RowFilter, RowRecord, SettledRow, Totals,
     },
 };
 use crate::core::{
@@ -167,6 +167,14 @@ impl Store {
             .collect()
     }
 
+    fn sum_items(&self) -> Money {
+        let items = || self.items.values().map(|entry| &entry.kept.item);
+        let charged = items().map(|item| item.charged).sum();
+        let possibly_charged = items().map(|item| item.possibly_charged).sum();
+        let committed: Micros = items().map(Item::committed).sum();
+        Money { charged, possibly_charged, reserved: committed - charged - possibly_charged }
+    }
+
     fn audit(&self) -> Audit {
         let sum = |booking| -> Micros {
             let booked = self.attempts.values().filter(|attempt| attempt.booking == booking);
@@ -177,6 +185,7 @@ impl Store {
             charged: sum(Booking::Charged),
             possibly_charged: sum(Booking::PossiblyCharged),
             reserved: sum(Booking::Reserved),
+            by_items: self.sum_items(),
         }
     }
 }
