@@ -1,4 +1,8 @@
-//! The one place time comes from.
+//! The one place a run takes its time from.
+//!
+//! The two HTTP clients, which decide nothing, read the wall clock by themselves when
+//! an answer without a date of its own names the date at which to come back. The gateway
+//! is a service of its own, and reads it too.
 //!
 //! Wall time is read once; after that it advances with tokio's monotonic clock. So
 //! a wall clock that is set back while a job runs changes nothing, and a paused

@@ -47,8 +47,7 @@ impl Context {
     /// Returns the key, or says where one was looked for.
     pub(super) fn key(&self) -> Result<ApiKey, AppError> {
         let search = self.key_search();
-        self.raw
-            .permit_key(search.variable.as_ref().is_some_and(|text| !text.trim().is_empty()))?;
+        self.raw.permit_addresses()?;
         let base = &self.settings.base_url;
         if base.scheme() == "http" && !is_loopback(base) {
             tracing::warn!(%base, "the API key is sent unencrypted: use https");

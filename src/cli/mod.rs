@@ -6,6 +6,7 @@
 //! only `render` prints.
 
 mod args;
+mod audit;
 mod check;
 mod context;
 mod dispatch;

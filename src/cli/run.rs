@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     args::RunArgs,
+    audit::{Expected, audit},
     context::Context,
     dispatch::Ended,
     error::AppError,
@@ -60,6 +61,7 @@ pub(super) async fn run(
     let clock = Clock::system();
     let _lock = job.lock(&clock)?;
     let ledger = Arc::new(job.open_ledger().await?);
+    let committed_before = ledger.totals().await?.money.committed();
     let service = Service::start(settings, key).await?;
     let session = Session { job: &job, settings, clock, ledger: ledger.clone(), bars };
     let result = session.work(manifest, publishers, &service, service_moved, retry).await;
@@ -69,6 +71,9 @@ pub(super) async fn run(
     let (outcome, took) = result?;
 
     let totals = ledger.totals().await?;
+    let cap = settings.max_spend;
+    let expected = Expected { totals: &totals, committed_before, cap, outcome: &outcome };
+    let audited = audit(ledger.as_ref(), &expected).await?;
     let retriable = has_retriable(ledger.as_ref()).await?;
     if let Ok(ledger) = Arc::try_unwrap(ledger) {
         ledger.close().await;
@@ -80,6 +85,7 @@ pub(super) async fn run(
     } else {
         render::result(&summary.to_text());
     }
+    audited.map_err(|violation| AppError::Internal(format!("the ledger is wrong: {violation}")))?;
     conclude(outcome, &totals)
 }
 
@@ -290,12 +296,6 @@ fn conclude(outcome: Outcome, totals: &Totals) -> Result<Ended, AppError> {
     }
     if let Some(signal) = outcome.interrupted {
         return Ok(Ended::Signal(signal));
-    }
-    if outcome.halted.is_none() && totals.settled() < totals.all() {
-        return Err(AppError::Internal(format!(
-            "{} photos were not taken up",
-            totals.all() - totals.settled()
-        )));
     }
     let unfinished = totals.count(ItemState::Failed) + totals.count(ItemState::InDoubt);
     Ok(Ended::Code(match (outcome.halted, unfinished) {

@@ -6,7 +6,7 @@ use super::job::Job;
 use crate::{
     core::{HaltCause, ItemState, Micros},
     ledger::Totals,
-    report::{Ending, Summary},
+    report::{Ending, Summary, silent_party},
     run::Outcome,
 };
 
@@ -46,14 +46,23 @@ pub(super) fn summarise(
     };
     let halted = outcome.and_then(|(outcome, _)| outcome.halted.as_ref());
     let capped = matches!(halted, Some(HaltCause::SpendCap { .. }));
-    summary.next = next_steps(&summary, retriable, capped, &typed_words());
+    // A retry pays today's price once for each, whatever was paid for others.
+    let twice = price.times(summary.in_doubt);
+    summary.next = next_steps(&summary, retriable, capped, twice, &typed_words());
     summary
 }
 
 /// Returns what may be typed next, each with what it does. `typed` are the words of this
 /// run, so that its folder and its service are the same again.
 /// `capped` when the run halted at the spend cap: the same command would halt again.
-fn next_steps(summary: &Summary, retriable: bool, capped: bool, typed: &[String]) -> Vec<String> {
+/// `twice` is what sending all photos in doubt again costs.
+fn next_steps(
+    summary: &Summary,
+    retriable: bool,
+    capped: bool,
+    twice: Micros,
+    typed: &[String],
+) -> Vec<String> {
     let words = same_job(&if capped { with_higher_cap(typed) } else { typed.to_vec() });
     let mut next = Vec::new();
     let unfinished = summary.unanswered + summary.in_flight + summary.waiting;
@@ -75,8 +84,7 @@ fn next_steps(summary: &Summary, retriable: bool, capped: bool, typed: &[String]
     }
     if summary.in_doubt > 0 {
         next.push(format!(
-            "restore-batch retry --in-doubt {words}    sends photos in doubt again; may pay up to {} USD twice",
-            summary.possibly_charged
+            "restore-batch retry --in-doubt {words}    sends photos in doubt again; may pay up to {twice} USD twice"
         ));
     }
     next
@@ -144,10 +152,13 @@ fn halted(cause: &HaltCause) -> Ending {
             format!("one more request would exceed --max-spend {cap} ({committed} USD committed)"),
             "raise --max-spend and run the same command again".to_owned(),
         ),
-        HaltCause::Outage { lasted, failure } => (
-            format!("the service gave no sane answer for {} s: {failure}", lasted.as_secs()),
-            "run the same command again when the service is back".to_owned(),
-        ),
+        HaltCause::Outage { lasted, failure } => {
+            let who = silent_party(failure);
+            (
+                format!("{who} gave no sane answer for {} s: {failure}", lasted.as_secs()),
+                format!("run the same command again when {who} is back"),
+            )
+        }
     };
     Ending::Halted { reason, advice }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::raw::Origin;
+use super::{keys::Key, raw::Origin};
 
 /// A setting or a settings file cannot be used. Every variant names its origin.
 #[derive(Debug, thiserror::Error)]
@@ -38,17 +38,19 @@ pub enum ConfigError {
     /// The file beside a manifest would send the user's key, or what the service tells of
     /// the user's photos, to an address of its choice.
     #[error(
-        "{origin}: a file beside a manifest cannot send {what} to `{address}`; if you trust it, give `{name}` by flag, environment or in your own settings file, or name the key with `--api-key-file`"
+        "{origin}: a file beside a manifest cannot send {what} to `{address}`; if you trust it, give it by `--{}` or `{}`{way_out}", key.flag(), key.variable()
     )]
     ForeignService {
         /// Where the address was written.
         origin: Origin,
         /// The setting that holds it.
-        name: &'static str,
+        key: &'static Key,
         /// What would go there.
         what: &'static str,
         /// The address.
         address: String,
+        /// What else permits it.
+        way_out: &'static str,
     },
     /// A value does not fit.
     #[error("{origin}: `{name}` is `{value}`, which is not {expected}")]

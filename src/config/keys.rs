@@ -188,7 +188,7 @@ pub const KEYS: &[Key] = &[
         "grace",
         "TIME",
         "30s",
-        "longest time a stop waits for replies; keep it below what your service manager allows",
+        "longest time a stop waits for replies; with a submit on its way it waits for `request_timeout` if that is longer; keep both below what your service manager allows",
     ),
     value("connect_timeout", "TIME", "10s", "longest time to connect"),
     value("request_timeout", "TIME", "60s", "longest time for one API request and its answer"),

@@ -118,35 +118,41 @@ impl RawConfig {
     /// user wants them to go.
     ///
     /// A manifest may be somebody else's, and the file beside it with it. That file may
-    /// name another service only when the user has named a key for this very run, by flag
-    /// or environment (`key_in_environment`: `PIXAZO_API_KEY` is set).
+    /// name another service only when the user has named a key for this very run, by
+    /// `--api-key-file` or its variable; a `PIXAZO_API_KEY` that every shell exports was
+    /// not named for anything. It never says where callbacks go: no key stands for that.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::ForeignService`] when a key that lies about would go there.
-    pub fn permit_key(&self, key_in_environment: bool) -> Result<(), ConfigError> {
+    /// [`ConfigError::ForeignService`] when something would go to such an address.
+    pub fn permit_addresses(&self) -> Result<(), ConfigError> {
+        self.permit_address("webhook_url", "the addresses of your restored photos", "")?;
         let key_file = self.get("api_key_file").filter(|file| !file.texts.is_empty());
-        let named = key_in_environment
-            || key_file.is_some_and(|file| {
-                matches!(file.origin, Origin::Flag(_) | Origin::Environment(_))
-            });
+        let named = key_file
+            .is_some_and(|file| matches!(file.origin, Origin::Flag(_) | Origin::Environment(_)));
         if named {
             return Ok(());
         }
-        self.permit_address("base_url", "your API key")?;
-        self.permit_address("webhook_url", "the addresses of your restored photos")
+        let or_name_a_key =
+            ", or name a key for it by `--api-key-file` or `RESTORE_BATCH_API_KEY_FILE`";
+        self.permit_address("base_url", "your API key", or_name_a_key)
     }
 
-    fn permit_address(&self, name: &'static str, what: &'static str) -> Result<(), ConfigError> {
+    fn permit_address(
+        &self,
+        name: &str,
+        what: &'static str,
+        way_out: &'static str,
+    ) -> Result<(), ConfigError> {
         let Some(RawValue { texts, origin }) = self.get(name) else { return Ok(()) };
         let Origin::File { path, .. } = origin else { return Ok(()) };
-        let default = Key::find(name).map_or("", |key| key.default);
-        let usual = texts.iter().all(|text| text.trim().trim_end_matches('/') == default);
+        let Some(key) = Key::find(name) else { return Ok(()) };
+        let usual = texts.iter().all(|text| text.trim().trim_end_matches('/') == key.default);
         if usual || self.beside.as_ref() != Some(path) {
             return Ok(());
         }
         let address = texts.join(", ");
-        Err(ConfigError::ForeignService { origin: origin.clone(), name, what, address })
+        Err(ConfigError::ForeignService { origin: origin.clone(), key, what, address, way_out })
     }
 
     /// Returns what was written for a setting.
@@ -305,24 +311,27 @@ mod tests {
         let key_file = || vec![("api_key_file", vec!["k".to_owned()])];
         let base_url = || vec![("base_url", vec!["https://own.example".to_owned()])];
         let variable = [("RESTORE_BATCH_API_KEY_FILE", "k")];
-        for (file, environment, flags, key_in_environment, permitted) in [
-            (foreign, &[][..], vec![], false, false),
-            (foreign, &[], vec![], true, true),
-            (foreign, &[], key_file(), false, true),
-            (foreign, &variable, vec![], false, true),
-            (foreign, &[], base_url(), false, true),
-            ("base_url = 'https://gateway.pixazo.ai/'", &[], vec![], false, true),
-            ("base_url = 'https://gateway.pixazo.ai.evil.example'", &[], vec![], false, false),
-            ("scale = 1", &[], vec![], false, true),
-            ("webhook_url = 'https://evil.example'", &[], vec![], false, false),
-            ("webhook_url = 'https://own.example'", &[], vec![], true, true),
+        for (file, environment, flags, permitted) in [
+            (foreign, &[][..], vec![], false),
+            (foreign, &[("PIXAZO_API_KEY", "k")], vec![], false),
+            (foreign, &[], key_file(), true),
+            (foreign, &variable, vec![], true),
+            (foreign, &[], base_url(), true),
+            (foreign, &[("RESTORE_BATCH_BASE_URL", "https://own.example")], vec![], true),
+            ("base_url = 'https://gateway.pixazo.ai/'", &[], vec![], true),
+            ("base_url = 'https://gateway.pixazo.ai.evil.example'", &[], vec![], false),
+            ("scale = 1", &[], vec![], true),
         ] {
             let config = load(file, environment, flags).unwrap();
-            let verdict = config.permit_key(key_in_environment);
+            let verdict = config.permit_addresses();
             assert_eq!(verdict.is_ok(), permitted, "{file} {environment:?} {verdict:?}");
         }
-        let error = load(foreign, &[], vec![]).unwrap().permit_key(false).unwrap_err().to_string();
+        let error = load(foreign, &[], vec![]).unwrap().permit_addresses().unwrap_err().to_string();
         assert!(error.contains("restore-batch.toml line 1"), "{error}");
+        assert!(
+            error.contains("`--base-url` or `RESTORE_BATCH_BASE_URL`, or name a key"),
+            "{error}"
+        );
 
         // The user's own file is the user's word, also when a manifest lies beside it.
         let home = tempfile::tempdir().unwrap();
@@ -331,8 +340,34 @@ mod tests {
         fs::write(&own, foreign).unwrap();
         for beside in [None, own.parent()] {
             let config = RawConfig::load(false, Some(home.path()), beside, [], vec![]).unwrap();
-            assert!(config.permit_key(false).is_ok());
+            assert!(config.permit_addresses().is_ok());
         }
+    }
+
+    #[test]
+    fn no_key_lets_a_file_that_came_with_a_manifest_choose_where_callbacks_go() {
+        let foreign = "webhook_url = 'https://evil.example'";
+        let flag = |name| vec![(name, vec!["https://own.example".to_owned()])];
+        for (file, environment, flags, permitted) in [
+            (foreign, &[][..], vec![], false),
+            (foreign, &[("PIXAZO_API_KEY", "k")], vec![], false),
+            (foreign, &[("RESTORE_BATCH_API_KEY_FILE", "k")], flag("api_key_file"), false),
+            (foreign, &[], flag("webhook_url"), true),
+            (foreign, &[("RESTORE_BATCH_WEBHOOK_URL", "https://own.example")], vec![], true),
+            ("webhook_url = ''", &[], vec![], true),
+        ] {
+            let verdict = load(file, environment, flags).unwrap().permit_addresses();
+            assert_eq!(verdict.is_ok(), permitted, "{file} {environment:?} {verdict:?}");
+        }
+        let error = load(foreign, &[], vec![]).unwrap().permit_addresses().unwrap_err().to_string();
+        assert!(error.ends_with("by `--webhook-url` or `RESTORE_BATCH_WEBHOOK_URL`"), "{error}");
+
+        let home = tempfile::tempdir().unwrap();
+        let own = home.path().join(USER_CONFIG);
+        fs::create_dir(own.parent().unwrap()).unwrap();
+        fs::write(&own, foreign).unwrap();
+        let config = RawConfig::load(false, Some(home.path()), own.parent(), [], vec![]).unwrap();
+        assert!(config.permit_addresses().is_ok(), "the user's own file");
     }
 
     #[test]

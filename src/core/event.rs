@@ -39,11 +39,11 @@ pub enum HaltCause {
         /// The cap.
         cap: Micros,
     },
-    /// The service gave no sane answer for this long.
+    /// The service, or the host of its pictures, gave no sane answer for this long.
     Outage {
         /// How long.
         lasted: Duration,
-        /// The last thing that went wrong.
+        /// The last thing that went wrong; its code says whose fault it was.
         failure: Failure,
     },
     /// The output folder cannot be written.
@@ -90,12 +90,13 @@ pub enum RunEvent {
         /// How many of them a second may leave after that.
         per_second: f64,
     },
-    /// Submitting stopped because the service does not answer sanely.
+    /// Submitting stopped because the service, or the host of its pictures, does not answer
+    /// sanely.
     Outage {
         /// What went wrong.
         failure: Failure,
     },
-    /// The service answers again.
+    /// The outage is over: who did not answer answers again.
     OutageOver {
         /// How long it lasted.
         lasted: Duration,
@@ -109,7 +110,8 @@ pub enum RunEvent {
         /// After this long.
         after: Duration,
     },
-    /// The job stops submitting for good; what is paid for is still finished.
+    /// The job stops submitting for good. What is paid for is finished as far as it can be:
+    /// polls stop too when they are what failed, and downloads when their folder did.
     Halted(HaltCause),
     /// Someone asked the run to stop; this many requests are still on the wire.
     Draining {

@@ -148,6 +148,16 @@ impl FailureCode {
         )
     }
 
+    /// Returns true when a download failed: the host of the pictures, which need not be the
+    /// service, gave none that is whole.
+    #[must_use]
+    pub fn is_of_a_download(self) -> bool {
+        matches!(
+            self,
+            Self::MediaBlocked | Self::MediaUnavailable | Self::MediaInvalid | Self::MediaTooLarge
+        )
+    }
+
     /// Returns what a person can do about it, in one sentence.
     #[must_use]
     pub fn advice(self) -> &'static str {

@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::record::{
-    EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
+    EditionHeader, Imported, JobRecord, Money, NewRow, RowFilter, RowRecord, SettledRow, Totals,
 };
 use crate::core::{
     Edition, Endpoint, Fence, IllegalTransition, Item, ItemEvent, ItemId, ItemState, Micros,
@@ -186,12 +186,12 @@ pub trait Ledger: Send + Sync {
         limit: usize,
     ) -> BoxFuture<'_, LedgerResult<Vec<RowRecord>>>;
 
-    /// Returns the money as the attempts tell it, to be held against
-    /// [`totals`](Self::totals), which follow the items.
+    /// Returns the money as the attempts and as the items tell it, both summed anew, to be
+    /// held against each other and against the running [`totals`](Self::totals).
     fn audit(&self) -> BoxFuture<'_, LedgerResult<Audit>>;
 }
 
-/// The money as the attempts tell it, each counted once.
+/// The money as the attempts tell it, each counted once, and as the items do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Audit {
     /// Attempts ever begun.
@@ -202,4 +202,6 @@ pub struct Audit {
     pub possibly_charged: Micros,
     /// Sum of attempts still reserved.
     pub reserved: Micros,
+    /// The same sums from what each item knows of its own attempts.
+    pub by_items: Money,
 }

@@ -13,7 +13,7 @@ use super::{
     head::{AttemptRecord, Head, Kept, whole_millis},
     import::{Known, PlannedItem, PlannedRow, RenewedItem, plan},
     record::{
-        EditionHeader, Imported, JobRecord, NewRow, Pauses, RowFilter, RowRecord, SettledRow,
+        EditionHeader, Imported, JobRecord, Money, NewRow, Pauses, RowFilter, RowRecord, SettledRow,
         Totals,
     },
 };
@@ -169,6 +169,14 @@ impl Store {
             .collect()
     }
 
+    fn sum_items(&self) -> Money {
+        let items = || self.items.values().map(|entry| &entry.kept.item);
+        let charged = items().map(|item| item.charged).sum();
+        let possibly_charged = items().map(|item| item.possibly_charged).sum();
+        let committed: Micros = items().map(Item::committed).sum();
+        Money { charged, possibly_charged, reserved: committed - charged - possibly_charged }
+    }
+
     fn audit(&self) -> Audit {
         let sum = |booking| -> Micros {
             let booked = self.attempts.values().filter(|attempt| attempt.booking == booking);
@@ -179,6 +187,7 @@ impl Store {
             charged: sum(Booking::Charged),
             possibly_charged: sum(Booking::PossiblyCharged),
             reserved: sum(Booking::Reserved),
+            by_items: self.sum_items(),
         }
     }
 }

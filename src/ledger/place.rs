@@ -1,7 +1,7 @@
 //! Watches that the ledger is still where it was opened.
 //!
 //! A file that was deleted or replaced takes writes as if nothing had happened, and is
-//! gone with the process. The next run would find no ledger and pay for everything again,
+//! gone with the process. The next run would know nothing of what this one has paid for,
 //! so nothing more is promised once it has gone.
 
 use std::{
@@ -41,7 +41,7 @@ impl Place {
             Ok(file) if file == self.file => Ok(()),
             _ => Err(LedgerError::Unavailable(format!(
                 "`{}` was deleted or replaced while the job ran; put it back before the next \
-                 run, which would pay for everything again without it",
+                 run, because only it knows what is paid for",
                 self.path.display()
             ))),
         }

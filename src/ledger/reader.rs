@@ -192,7 +192,8 @@ impl Reader {
 
     pub(super) async fn audit(&self) -> LedgerResult<Audit> {
         let mut snapshot = self.pool.begin().await?;
-        Ok(statements::load_audit(&mut snapshot).await?.0)
+        let (audit, _) = statements::load_audit(&mut snapshot).await?;
+        Ok(Audit { by_items: statements::sum_items(&mut snapshot).await?, ..audit })
     }
 
     pub(super) async fn close(&self) {

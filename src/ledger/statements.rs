@@ -98,6 +98,19 @@ pub(super) async fn load_head(connection: &mut SqliteConnection) -> LedgerResult
     Ok(head)
 }
 
+/// Sums the money as the items tell it.
+pub(super) async fn sum_items(connection: &mut SqliteConnection) -> LedgerResult<Money> {
+    let sums = "SELECT coalesce(sum(charged), 0), coalesce(sum(possibly_charged), 0), \
+         coalesce(sum(price) FILTER (WHERE booking = 'reserved'), 0) FROM items";
+    let row = sqlx::query(sums).fetch_one(connection).await?;
+    let mut row = RowReader::new(&row);
+    Ok(Money {
+        charged: Micros(row.value()?),
+        possibly_charged: Micros(row.value()?),
+        reserved: Micros(row.value()?),
+    })
+}
+
 /// Sums the attempts; the second value is how many were accepted.
 pub(super) async fn load_audit(connection: &mut SqliteConnection) -> LedgerResult<(Audit, u64)> {
     let sums = "SELECT count(*), \
@@ -112,6 +125,7 @@ pub(super) async fn load_audit(connection: &mut SqliteConnection) -> LedgerResul
         charged: Micros(row.value()?),
         possibly_charged: Micros(row.value()?),
         reserved: Micros(row.value()?),
+        by_items: Money::default(),
     };
     Ok((audit, row.value()?))
 }

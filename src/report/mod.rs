@@ -17,3 +17,4 @@ pub use progress::{ProgressBar, ProgressLines};
 pub use reporter::{Reporter, Reporters};
 pub use summary::{Ending, Summary};
 pub use table::{Sheet, SheetKind, SheetRow};
+pub use words::silent_party;

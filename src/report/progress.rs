@@ -9,7 +9,10 @@ use std::{
 use indicatif::{MultiProgress, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
-use super::{Reporter, words::rounded};
+use super::{
+    Reporter,
+    words::{rounded, silent_party},
+};
 use crate::core::{HaltCause, Item, ItemState, RunEvent, without_queries};
 
 /// Shortest time between two plain progress lines.
@@ -79,11 +82,12 @@ fn notice(event: &RunEvent) -> Option<String> {
             rounded(*per_second)
         )),
         RunEvent::Outage { failure } => Some(format!(
-            "the service does not answer ({}); waiting and asking again, nothing is lost",
+            "{} does not answer sanely ({}); waiting and asking again, nothing is lost",
+            silent_party(failure),
             failure.message
         )),
         RunEvent::OutageOver { lasted } => {
-            Some(format!("the service answers again after {} s", lasted.as_secs()))
+            Some(format!("the outage is over after {} s", lasted.as_secs()))
         }
         RunEvent::Halted(cause) => Some(halt_line(cause)),
         RunEvent::Draining { steps: 0 } => {
@@ -120,12 +124,25 @@ fn halt_line(cause: &HaltCause) -> String {
             format!("the spend cap of {cap} USD is reached ({committed} USD committed)")
         }
         HaltCause::Outage { lasted, failure } => {
-            format!("no sane answer for {} s ({failure})", lasted.as_secs())
+            let who = silent_party(failure);
+            format!("no sane answer from {who} for {} s ({failure})", lasted.as_secs())
         }
     };
     // The service's own words may end a sentence.
     let why = why.trim_end_matches(['.', ' ']);
-    format!("no further submits: {why}; what is paid for is still fetched")
+    match cause {
+        HaltCause::SpendCap { .. } => {
+            format!("no further submits: {why}; what is paid for is still fetched")
+        }
+        // Whether polls go on depends on what was asked when it happened.
+        HaltCause::Account(_) | HaltCause::Outage { .. } => format!(
+            "no further submits: {why}; what is paid for is fetched as far as possible, and \
+             the rest by the next run"
+        ),
+        HaltCause::Output(_) => format!(
+            "no further submits and downloads: {why}; what is paid for is fetched by the next run"
+        ),
+    }
 }
 
 /// A bar on a terminal, with notices above it.
@@ -238,7 +255,7 @@ impl<W: Write> Drop for ProgressLines<W> {
 mod tests {
     use super::*;
     use crate::core::{
-        Edition, Endpoint, Failure, FailureClass, FailureCode, ItemId, Micros, Photo,
+        Edition, Endpoint, Failure, FailureClass, FailureCode, ItemId, Micros, Photo, RequestId,
     };
 
     #[tokio::test(start_paused = true)]
@@ -286,7 +303,59 @@ mod tests {
         let failure = Failure::new(FailureClass::Account, FailureCode::KeyRefused, "revoked.");
         assert_eq!(
             halt_line(&HaltCause::Account(failure)),
-            "no further submits: key-refused: revoked; what is paid for is still fetched"
+            "no further submits: key-refused: revoked; what is paid for is fetched as far as \
+             possible, and the rest by the next run"
         );
+    }
+
+    #[test]
+    fn a_halt_promises_only_what_will_be_done() {
+        let full = Failure::new(FailureClass::Account, FailureCode::NotWritable, "disk full");
+        assert_eq!(
+            halt_line(&HaltCause::Output(full)),
+            "no further submits and downloads: not-writable: disk full; what is paid for is \
+             fetched by the next run"
+        );
+    }
+
+    #[test]
+    fn an_outage_names_who_does_not_answer() {
+        let outage = |code| {
+            let failure = Failure::new(FailureClass::Transient, code, "status 500");
+            let halted =
+                HaltCause::Outage { lasted: Duration::from_mins(30), failure: failure.clone() };
+            notice(&RunEvent::Outage { failure }).unwrap() + &halt_line(&halted)
+        };
+        for code in [FailureCode::NotSent, FailureCode::StatusUnavailable] {
+            let text = outage(code);
+            assert!(text.starts_with("the service does not answer sanely"), "{text}");
+            assert!(text.contains("from the service for 1800 s"), "{text}");
+        }
+        for code in [FailureCode::MediaUnavailable, FailureCode::MediaInvalid] {
+            let text = outage(code);
+            assert!(text.starts_with("the file host does not answer sanely"), "{text}");
+            assert!(text.contains("from the file host for 1800 s"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_doubt_of_an_earlier_run_is_counted_when_it_is_settled() {
+        let photo =
+            Photo { source: "a.png".into(), scale: 2, version: "v1.4".into(), stem: "a".into() };
+        let item = |id, state| Item::new(ItemId(id), Edition(1), photo.clone(), state);
+        let settled = |item| RunEvent::Settled(Box::new(item));
+        let named = |id, was_told| RunEvent::Named {
+            item: ItemId(id),
+            request_id: RequestId("r".into()),
+            was_told,
+        };
+        let mut counts = Counts { photos: 2, all: true, ..Counts::default() };
+        counts.observe(&settled(item(1, ItemState::InDoubt)));
+        counts.observe(&named(2, false));
+        let before = "0 of 2 done, 1 in doubt, 0 submitted in this run";
+        assert_eq!(counts.describe(), before, "the doubt of this run is another");
+        counts.observe(&settled(item(2, ItemState::Done)));
+        counts.observe(&named(1, true));
+        assert_eq!(counts.describe(), "1 of 2 done, 0 submitted in this run");
     }
 }

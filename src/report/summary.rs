@@ -143,7 +143,9 @@ impl Summary {
             if let Some(count) = count {
                 let note = match name {
                     "sent" => " (no answer yet; may be in doubt)",
-                    "in doubt" => " (answer lost; perhaps paid for, so not sent again)",
+                    "in doubt" => {
+                        " (answer lost; perhaps paid for, so sent again only as `in_doubt` says)"
+                    }
                     _ => "",
                 };
                 let _ = writeln!(text, "  {name:<9} {count}{note}");

@@ -190,8 +190,24 @@ fn a_file_beside_the_manifest_cannot_take_the_key_elsewhere() {
     }
     assert!(server.requests().is_empty(), "{:?}", server.requests());
 
+    // An exported key was not named for this manifest.
+    Command::new(&world, &["check", "photos.csv"]).env("PIXAZO_API_KEY", KEY).run().code(6);
+    assert!(server.requests().is_empty(), "{:?}", server.requests());
+
     // With a key that was named for it, the user has decided.
     server.add(PROBE, Reply::status(404));
-    Command::new(&world, &["check", "photos.csv"]).env("PIXAZO_API_KEY", KEY).run().code(0);
+    let words = ["check", "photos.csv", "--api-key-file"];
+    let file = world.home().join(".pixazo/api-key").display().to_string();
+    Command::new(&world, &[&words[..], &[&file]].concat()).run().code(0);
+    assert_eq!(server.requests().len(), 1);
+
+    // Not so for callbacks, which carry no key.
+    world.write("restore-batch.toml", "webhook_url = 'https://hooks.example.org'\n");
+    let ended = Command::new(&world, &["photos.csv", "--base-url", &server.url("/")])
+        .env("PIXAZO_API_KEY", KEY)
+        .run()
+        .code(6);
+    assert!(ended.stderr.contains("the addresses of your restored photos"), "{}", ended.said());
+    assert!(ended.stderr.contains("--webhook-url"), "{}", ended.said());
     assert_eq!(server.requests().len(), 1);
 }

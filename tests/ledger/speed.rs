@@ -8,6 +8,7 @@ use restore_batch::{
     ledger::{Ledger, RowFilter, SqliteLedger},
     testing::ledger_suite::samples::{at, header, row, start, whole_life},
 };
+use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 use tokio::time::Instant;
 
 use crate::sqlite::TempHome;
@@ -95,4 +96,27 @@ async fn advance_from_many_tasks() {
         running.join_all().await;
         tell(&format!("advance from {tasks} tasks"), items * 4, begun.elapsed());
     }
+}
+
+/// What the end of a run of a million photos costs.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn audit_a_million_items() {
+    let home = TempHome::new();
+    let ledger = home.ledger().await;
+    import(&ledger, 10_000).await;
+    let mut writer = SqliteConnectOptions::new().filename(home.path()).connect().await.unwrap();
+    let finish = "UPDATE items SET state = 'done', charged = 3100, request_id = hex(randomblob(16)), \
+         media = '[\"https://cdn.example.org/' || hex(randomblob(16)) || '.png\"]', \
+         artifacts = '[{\"path\":\"images/' || stem || '.png\",\"blake3\":\"' || hex(randomblob(32)) || '\"}]', \
+         attempt = 1, booking = 'charged', price = 3100; \
+         INSERT INTO attempts SELECT id, 1, 'charged', 3100, request_id, 1, 1, 200 FROM items";
+    sqlx::raw_sql(finish).execute(&mut writer).await.unwrap();
+    for round in ["first", "second"] {
+        let begun = Instant::now();
+        let audit = ledger.audit().await.unwrap();
+        tell(&format!("audit, {round} time"), ROWS, begun.elapsed());
+        assert_eq!((audit.attempts, audit.by_items.charged), (1_000_000, audit.charged));
+    }
+    ledger.close().await;
 }

@@ -188,6 +188,7 @@ async fn assert_recount(job: &Job<'_>) -> LedgerResult<()> {
     assert_eq!(audit.charged, totals.money.charged);
     assert_eq!(audit.possibly_charged, totals.money.possibly_charged);
     assert_eq!(audit.reserved, totals.money.reserved);
+    assert_eq!(audit.by_items, totals.money);
     let settled = job.ledger.settled_rows(0, usize::MAX).await?;
     assert_eq!(settled.len() as u64, totals.settled());
     Ok(())
