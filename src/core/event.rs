@@ -90,6 +90,13 @@ pub enum RunEvent {
         /// How many of them a second may leave after that.
         per_second: f64,
     },
+    /// A pause that the service asked for before this run is not over yet.
+    GateStillClosed {
+        /// Which requests pause.
+        endpoint: Endpoint,
+        /// For how long from now.
+        pause: Duration,
+    },
     /// Submitting stopped because the service does not answer sanely.
     Outage {
         /// What went wrong.

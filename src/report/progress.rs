@@ -78,6 +78,11 @@ fn notice(event: &RunEvent) -> Option<String> {
             pause.as_secs_f64(),
             rounded(*per_second)
         )),
+        RunEvent::GateStillClosed { endpoint, pause } => Some(format!(
+            "the service asked for a pause before this run: no {} for {:.1} s",
+            endpoint.as_str(),
+            pause.as_secs_f64()
+        )),
         RunEvent::Outage { failure } => Some(format!(
             "the service does not answer ({}); waiting and asking again, nothing is lost",
             failure.message

@@ -17,6 +17,7 @@ impl Board {
         let given_up = self.gives_up(&report);
         let StepReport { step, item, signal, retrying } = report;
         if let (Some(failure), Some(ran)) = (given_up, ran.clone()) {
+            self.hear(step, signal);
             return self.give_up(item, failure, ran, actions);
         }
         let set_aside = ran.as_ref().map_or(Micros::ZERO, |ran| ran.set_aside);
@@ -88,6 +89,7 @@ impl Board {
             Signal::Sane => self.breaker.poll_answered(now),
             Signal::Throttled { failure, retry_after } => {
                 let endpoint = if submit { Endpoint::Submit } else { Endpoint::Poll };
+                self.asked_to_pause(endpoint, retry_after.unwrap_or_default());
                 let pause = self.pacer.throttled(endpoint, retry_after);
                 let per_second = self.pacer.pace(endpoint).now;
                 self.told.push(RunEvent::GateClosed { endpoint, pause, per_second });
@@ -100,6 +102,7 @@ impl Board {
             Signal::Down { failure, retry_after } if submit => {
                 // The breaker hears only the first of those that fail together.
                 if let Some(pause) = retry_after {
+                    self.asked_to_pause(Endpoint::Submit, pause);
                     self.pacer.pause(Endpoint::Submit, pause);
                 }
                 if self.breaker.down(failure.clone(), retry_after, now) {
@@ -109,6 +112,7 @@ impl Board {
             }
             Signal::Down { failure, retry_after } => {
                 if let Some(pause) = retry_after {
+                    self.asked_to_pause(Endpoint::Poll, pause);
                     self.pacer.pause(Endpoint::Poll, pause);
                 }
                 if self.breaker.poll_failed(failure.clone(), now) {
@@ -144,6 +148,7 @@ impl Board {
         match signal {
             Signal::Down { failure, retry_after } => {
                 if let Some(pause) = retry_after {
+                    self.asked_to_pause(Endpoint::Poll, pause);
                     self.pacer.pause(Endpoint::Poll, pause);
                 }
                 self.breaker.probed(Err(failure), now);

@@ -50,7 +50,6 @@ impl Board {
         actions: &mut Vec<Action>,
     ) {
         self.running.insert(item.id, ran);
-        self.hear(Step::Poll, Signal::Down { failure: failure.clone(), retry_after: None });
         actions.push(Action::GiveUp { item: Box::new(item), failure });
     }
 
