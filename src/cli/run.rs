@@ -19,9 +19,10 @@ use super::{
     webhooks::{WebhookReceiver, webhook_root},
 };
 use crate::{
+    api::HttpApi,
     clock::Clock,
     config::Settings,
-    core::{Budget, Cadence, Fence, ItemState, RetryPolicy},
+    core::{Budget, Cadence, Endpoint, Fence, ItemState, RetryPolicy, retry_after},
     fetch::{ClientSettings, FetchLimits, GetLimits, GuardedClient, HttpFetcher, sweep_leftovers},
     ledger::{EditionHeader, Ledger, LedgerResult, SqliteLedger, Totals},
     limit::LaneLimits,
@@ -139,7 +140,7 @@ impl Session<'_> {
         let owed = recover(self.ledger.as_ref(), fence, &rules, self.clock.now()).await?;
         let api = client(self.settings, service.base_url.clone(), service.key.clone())?;
         if service.local.is_none() && self.has_work(reading.as_ref()).await? {
-            preflight(&api, service).await?;
+            self.preflight(fence, &api, service).await?;
         }
         let recorder = self.recorder(&header).await?;
         let reporters = reporters.with(recorder.reporter());
@@ -199,6 +200,25 @@ impl Session<'_> {
     async fn has_work(&self, reading: Option<&IntakePlan>) -> LedgerResult<bool> {
         let totals = self.ledger.totals().await?;
         Ok(reading.is_some() || totals.settled() < totals.all())
+    }
+
+    /// Asks whether the service can be used, unless it wants not to be asked now: then the
+    /// run finds out. A pause that is heard here is one for the run.
+    async fn preflight(
+        &self,
+        fence: Fence,
+        api: &HttpApi,
+        service: &Service,
+    ) -> Result<(), AppError> {
+        let paused = self.ledger.job().await?.paused.poll;
+        if paused.is_some_and(|until| until > self.clock.now()) {
+            return Ok(());
+        }
+        if let Some(pause) = preflight(api, service).await? {
+            let until = retry_after::end(pause, self.clock.now());
+            self.ledger.pause(fence, Endpoint::Poll, until).await?;
+        }
+        Ok(())
     }
 
     fn stager(&self, publishers: Vec<Box<dyn Publisher>>) -> SourceStager {

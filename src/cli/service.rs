@@ -68,8 +68,12 @@ pub(super) fn client(
     })?)
 }
 
-/// Asks the service for something that costs nothing, before anything is spent.
-pub(super) async fn preflight(api: &HttpApi, service: &Service) -> Result<(), AppError> {
+/// Asks the service for something that costs nothing, before anything is spent. Returns
+/// the pause that it asks for, if it does.
+pub(super) async fn preflight(
+    api: &HttpApi,
+    service: &Service,
+) -> Result<Option<Duration>, AppError> {
     let base = service.base_url.to_string();
     let mut last = None;
     for attempt in 0..PREFLIGHT_TRIES {
@@ -79,11 +83,12 @@ pub(super) async fn preflight(api: &HttpApi, service: &Service) -> Result<(), Ap
         match run::probe(api).await {
             StatusOutcome::Unavailable(failure) => last = Some(failure),
             StatusOutcome::Account(failure) => return Err(AppError::KeyRefused { base, failure }),
-            _ => return Ok(()),
+            StatusOutcome::Throttled { retry_after, .. } => return Ok(retry_after),
+            _ => return Ok(None),
         }
     }
     match last {
         Some(failure) => Err(AppError::Service { base, failure }),
-        None => Ok(()),
+        None => Ok(None),
     }
 }

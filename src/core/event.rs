@@ -74,6 +74,8 @@ pub enum RunEvent {
     Named {
         /// The item.
         item: ItemId,
+        /// Its source as written, which may be a key itself.
+        source: String,
         /// The service's name for the request.
         request_id: RequestId,
         /// The item was told to be in doubt in this run.
@@ -89,6 +91,13 @@ pub enum RunEvent {
         pause: Duration,
         /// How many of them a second may leave after that.
         per_second: f64,
+    },
+    /// A pause that the service asked for before this run is not over yet.
+    GateStillClosed {
+        /// Which requests pause.
+        endpoint: Endpoint,
+        /// For how long from now.
+        pause: Duration,
     },
     /// Submitting stopped because the service, or the host of its pictures, does not answer
     /// sanely.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{Timestamp, fmt::rfc2822};
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit, fmt::rfc2822};
 
 /// The longest pause that is taken seriously; a service that asks for more is asked
 /// again after this long.
@@ -25,6 +25,18 @@ pub fn parse(value: &str, server_date: Option<&str>, now: Timestamp) -> Option<D
     let reference = server_date.and_then(http_date).unwrap_or(now);
     let pause = Duration::try_from(date.duration_since(reference)).unwrap_or(Duration::ZERO);
     Some(pause.min(LONGEST))
+}
+
+/// Returns the whole second in which a pause that begins now has ended for certain.
+///
+/// Submits that are refused together name the same end a few milliseconds apart; in whole
+/// seconds it is one.
+#[must_use]
+pub fn end(pause: Duration, now: Timestamp) -> Timestamp {
+    let pause = SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX);
+    let end = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
+    let whole = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil);
+    end.round(whole).unwrap_or(end)
 }
 
 /// Reads the one form of date that HTTP allows to be sent ("IMF-fixdate").
@@ -64,6 +76,15 @@ mod tests {
         for nonsense in ["", "-1", "1.5", "soon", "GMT", "Sun, 99 Nov 1994 08:49:37 GMT"] {
             assert_eq!(parse(nonsense, None, now), None, "{nonsense}");
         }
+    }
+
+    #[test]
+    fn a_pause_ends_with_a_whole_second_and_never_early() {
+        let now = at("1994-11-06T08:49:30.001Z");
+        let end_of = |pause| end(pause, now);
+        assert_eq!(end_of(Duration::from_secs(7)), at("1994-11-06T08:49:38Z"));
+        assert_eq!(end_of(Duration::from_millis(6_999)), at("1994-11-06T08:49:37Z"));
+        assert_eq!(end_of(Duration::MAX), Timestamp::MAX);
     }
 
     proptest! {

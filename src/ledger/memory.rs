@@ -13,8 +13,8 @@ use super::{
     head::{AttemptRecord, Head, Kept, whole_millis},
     import::{Known, PlannedItem, PlannedRow, RenewedItem, plan},
     record::{
-        EditionHeader, Imported, JobRecord, Money, NewRow, Pauses, RowFilter, RowRecord, SettledRow,
-        Totals,
+        EditionHeader, Imported, JobRecord, Money, NewRow, Pauses, RowFilter, RowRecord,
+        SettledRow, Totals,
     },
 };
 use crate::core::{

@@ -72,14 +72,20 @@ impl Counts {
 fn notice(event: &RunEvent) -> Option<String> {
     match event {
         RunEvent::Settled(item) => failure_line(item),
-        RunEvent::Named { request_id, .. } => Some(format!(
-            "no longer in doubt: the service has called back about request `{request_id}`"
+        RunEvent::Named { source, request_id, .. } => Some(format!(
+            "no longer in doubt: {}: the service has called back about request `{request_id}`",
+            without_queries(source)
         )),
         RunEvent::GateClosed { endpoint, pause, per_second } => Some(format!(
             "the service asked for a pause: no {} for {:.1} s, then at most {} a second",
             endpoint.as_str(),
             pause.as_secs_f64(),
             rounded(*per_second)
+        )),
+        RunEvent::GateStillClosed { endpoint, pause } => Some(format!(
+            "the service asked for a pause before this run: no {} for {:.1} s",
+            endpoint.as_str(),
+            pause.as_secs_f64()
         )),
         RunEvent::Outage { failure } => Some(format!(
             "{} does not answer sanely ({}); waiting and asking again, nothing is lost",
@@ -346,6 +352,7 @@ mod tests {
         let settled = |item| RunEvent::Settled(Box::new(item));
         let named = |id, was_told| RunEvent::Named {
             item: ItemId(id),
+            source: "a.png".into(),
             request_id: RequestId("r".into()),
             was_told,
         };

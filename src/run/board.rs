@@ -5,11 +5,13 @@
 //!
 //! This file takes items in and knows when a run is over; [`starts`] decides what may
 //! start, [`ends`] what follows from a step that has ended, [`calls`] what follows from
-//! a callback of the service and from items in doubt.
+//! a callback of the service and from items in doubt, [`pauses`] carries the pauses that the
+//! service asks for from run to run.
 
 mod calls;
 mod ends;
 mod overdue;
+mod pauses;
 mod starts;
 
 use std::{
@@ -22,6 +24,7 @@ use std::{
 use tokio::time::Instant;
 
 use calls::EarlyCall;
+use pauses::PauseBook;
 
 use super::{
     breaker::Breaker,
@@ -79,6 +82,7 @@ pub(super) struct Board {
     ready: usize,
     /// The output folder or the ledger cannot be written: downloading is useless.
     output_broken: bool,
+    pauses: PauseBook,
     pub(super) told: Vec<RunEvent>,
 }
 
@@ -162,6 +166,7 @@ impl Board {
             asks: false,
             ready: 0,
             output_broken: false,
+            pauses: PauseBook::default(),
             told: Vec::new(),
         }
     }
@@ -354,7 +359,7 @@ impl Board {
     }
 
     fn has_nothing_to_do(&self) -> bool {
-        let steps = self.running.is_empty() && self.resolving.is_empty();
+        let steps = self.running.is_empty() && self.resolving.is_empty() && self.pauses_are_kept();
         let nothing_owed = self.lanes.poll.is_empty() && self.parked.is_empty();
         steps
             && self.lanes.fetch.is_empty()

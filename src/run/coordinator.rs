@@ -101,12 +101,13 @@ pub async fn run(
     intake: mpsc::Receiver<IntakeNotice>,
     stops: Stops,
 ) -> Result<Outcome, RunError> {
-    let edition = parts.ledger.job().await?.begun;
+    let job = parts.ledger.job().await?;
     let mut coordinator = Coordinator::new(parts, Arc::new(rules), budget, intake, stops);
-    coordinator.board.edition = edition;
+    coordinator.board.edition = job.begun;
     for item in owed {
         coordinator.board.adopt(item, &mut coordinator.actions);
     }
+    coordinator.board.resume_pauses(job.paused);
     coordinator.work().await?;
     Ok(coordinator.outcome())
 }
@@ -296,6 +297,12 @@ impl Coordinator {
                 self.ledger_failed(error, None);
             }
             Finished::Probed(signal) => self.board.probed(signal),
+            Finished::PauseKept(kept) => {
+                self.board.pause_kept();
+                if let Err(error) = kept {
+                    self.ledger_failed(error, None);
+                }
+            }
         }
     }
 
@@ -340,6 +347,9 @@ impl Coordinator {
                 }
                 Action::GiveUp { item, failure } => {
                     self.tasks.spawn(workers.give_up(*item, failure));
+                }
+                Action::KeepPause { endpoint, until } => {
+                    self.tasks.spawn(workers.keep_pause(endpoint, until));
                 }
                 Action::Park(item, at) => self.poller.park(item, at),
             }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::{
-    core::{Failure, Item, ItemId, Micros, RequestId},
+    core::{Endpoint, Failure, Item, ItemId, Micros, RequestId},
     ledger::LedgerError,
 };
 
@@ -85,6 +87,8 @@ pub(super) enum Finished {
     },
     /// A probe came back, with what it says about the service.
     Probed(Signal),
+    /// The ledger has a pause, or cannot go on.
+    PauseKept(Result<(), LedgerError>),
 }
 
 /// What the board wants done.
@@ -103,6 +107,8 @@ pub(super) enum Action {
     Resubmit { item: ItemId, attempt: u32 },
     /// Write that an item is given up, whose status can never be read.
     GiveUp { item: Box<Item>, failure: Failure },
+    /// Write down until when the service asked for a pause.
+    KeepPause { endpoint: Endpoint, until: Timestamp },
     /// Wake an item at this time.
     Park(ItemId, tokio::time::Instant),
 }

@@ -6,6 +6,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
+use jiff::Timestamp;
 
 use super::{
     settings::RunSettings,
@@ -16,8 +17,8 @@ use crate::{
     api::{Known, RestoreApi, StatusOutcome, SubmitOrder},
     clock::Clock,
     core::{
-        Artifact, CallbackAddresses, Failure, Fence, Item, ItemEvent, ItemId, ItemState, Micros,
-        RequestId, artifact_stem,
+        Artifact, CallbackAddresses, Endpoint, Failure, Fence, Item, ItemEvent, ItemId, ItemState,
+        Micros, RequestId, artifact_stem,
     },
     fetch::{FetchError, Fetcher},
     ledger::{Ledger, LedgerError},
@@ -246,6 +247,15 @@ impl Workers {
             Ok(items) => Finished::Loaded { items, complete },
             Err(error) => Finished::Ledger { error, step: None },
         }
+    }
+
+    /// Writes down until when the service asked for a pause.
+    pub(super) async fn keep_pause(
+        self: Arc<Self>,
+        endpoint: Endpoint,
+        until: Timestamp,
+    ) -> Finished {
+        Finished::PauseKept(self.ledger.pause(self.fence, endpoint, until).await)
     }
 
     /// Asks something that costs nothing, to see whether the service answers.

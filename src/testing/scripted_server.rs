@@ -19,6 +19,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     sync::watch,
+    time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -42,6 +43,8 @@ pub struct RecordedRequest {
     pub headers: Vec<(String, String)>,
     /// The body by its `Content-Length`.
     pub body: Vec<u8>,
+    /// When it had come in whole.
+    pub at: Instant,
 }
 
 impl RecordedRequest {
@@ -231,7 +234,8 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<RecordedR
     let (Some(method), Some(target)) = (parts.next(), parts.next()) else {
         return Err(io::ErrorKind::InvalidData.into());
     };
-    let mut request = RecordedRequest { method, target, headers: Vec::new(), body: Vec::new() };
+    let (headers, body, at) = (Vec::new(), Vec::new(), Instant::now());
+    let mut request = RecordedRequest { method, target, headers, body, at };
     loop {
         line.clear();
         stream.read_line(&mut line).await?;
@@ -244,6 +248,7 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<RecordedR
     stream.set_limit(REQUEST_LIMIT);
     request.body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut request.body).await?;
+    request.at = Instant::now();
     Ok(request)
 }
 

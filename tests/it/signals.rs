@@ -11,9 +11,18 @@ use restore_batch::{
     },
 };
 
+use tokio::time::Instant;
+
 use super::support::{
-    Command, PROBE, Photos, SUBMIT, Service, World, audit, png, scripted_request, visible_files,
+    Command, PROBE, Photos, Running, SUBMIT, Service, World, audit, png, scripted_request,
+    visible_files,
 };
+
+/// Of the request `one`.
+const STATUS: &str = "GET /v2/requests/status/one";
+
+/// What the tests of pauses run: a job that soon polls.
+const PAUSED_JOB: [&str; 2] = ["photos.csv", "--poll-interval=1s"];
 
 /// Both signals with their numbers.
 const SIGNALS: [(&str, i32); 2] = [("TERM", 15), ("INT", 2)];
@@ -136,25 +145,74 @@ fn while_polls_wait() {
     }
 }
 
+/// What the service asked for counts for the next run too, of submits and of polls.
 #[test]
 fn during_a_pause_that_the_service_asked_for() {
-    for (name, number) in SIGNALS {
+    for (paused, said) in [(SUBMIT, "no submit for 3"), (STATUS, "no poll for 3")] {
+        for (name, number) in SIGNALS {
+            let world = World::new();
+            let (server, service) = pausing(&world, paused, "3600");
+            let command = || Command::new(&world, &PAUSED_JOB).with(&service);
+            until_paused(&world, &server, paused, command().start()).end(name).by_signal(number);
+            let probes = of_route(&server, PROBE).len();
+            let running = command().start();
+            running.says(&format!("asked for a pause before this run: {said}"));
+            running.end(name).by_signal(number);
+            assert_eq!(of_route(&server, paused).len(), 1);
+            // Nor is the service asked whether it is there while it wants no status request.
+            let asked = usize::from(paused == SUBMIT);
+            assert_eq!(of_route(&server, PROBE).len(), probes + asked);
+        }
+    }
+}
+
+#[test]
+fn a_job_goes_on_after_a_pause_that_an_earlier_run_was_asked_for() {
+    for paused in [SUBMIT, STATUS] {
         let world = World::new();
-        let server = world.block_on(ScriptedServer::start(vec![]));
-        server.add(PROBE, Reply::status(404));
-        server.add(SUBMIT, Reply::status(429).header("Retry-After", "3600"));
-        scripted_request(&server, "one", &server.url("/one.png"));
-        server.add("GET /one.png", Reply::ok(png(0)));
-        let service = Service::scripted(&server);
-        world.write("photos.csv", "img,number\nhttps://example.org/a.png,0\n");
-        let command = || Command::new(&world, &["photos.csv"]).with(&service);
-        let running = command().start();
-        world.block_on(server.received(2));
-        running.signal(name);
-        running.wait().by_signal(number);
+        let (server, service) = pausing(&world, paused, "2");
+        let command = || Command::new(&world, &PAUSED_JOB).with(&service);
+        until_paused(&world, &server, paused, command().start()).end("TERM").by_signal(15);
         command().run().code(0);
+        let times = of_route(&server, paused);
+        let pause = times[1].duration_since(times[0]);
+        assert!(pause >= Duration::from_secs(2), "{paused}: {pause:?}");
         assert_eq!(audit(&world, "photos.restored").every_row_ended_once(1), (1, 0));
     }
+}
+
+/// Returns a service that asks for a pause in its first answer on a route, and then does
+/// its work for a manifest of one photo.
+fn pausing(world: &World, paused: &str, seconds: &str) -> (ScriptedServer, Service) {
+    let server = world.block_on(ScriptedServer::start(vec![]));
+    server.add(PROBE, Reply::status(404));
+    server.add(paused, Reply::status(429).header("Retry-After", seconds));
+    scripted_request(&server, "one", &server.url("/one.png"));
+    server.add("GET /one.png", Reply::ok(png(0)));
+    world.write("photos.csv", "img,number\nhttps://example.org/a.png,0\n");
+    let service = Service::scripted(&server);
+    (server, service)
+}
+
+/// Waits until a run has been asked for a pause, whether it has heard of it or not.
+fn until_paused<'a>(
+    world: &World,
+    server: &ScriptedServer,
+    paused: &str,
+    running: Running<'a>,
+) -> Running<'a> {
+    world.until("the pause that the service asks for", || {
+        let asked = of_route(server, paused).len();
+        if asked == 1 { Ok(()) } else { Err(server.requests()) }
+    });
+    running
+}
+
+/// Returns when the requests of a route came.
+fn of_route(server: &ScriptedServer, route: &str) -> Vec<Instant> {
+    let requests = server.requests().into_iter();
+    let of_route = requests.filter(|one| route == format!("{} {}", one.method, one.path()));
+    of_route.map(|one| one.at).collect()
 }
 
 #[test]

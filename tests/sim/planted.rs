@@ -143,6 +143,14 @@ fn a_pause_that_is_not_kept_is_seen() {
 }
 
 #[test]
+fn a_pause_that_is_forgotten_between_runs_is_seen() {
+    let busy = SubmitFaults { throttled: 0.5, ..SubmitFaults::default() };
+    let scenario = Scenario { stops: Stopping::Anytime, ..with_submits(busy) };
+    let build = |seed| with_bug(World::new(seed, scenario.clone()), Bug::ForgetsPauses);
+    assert_eq!(violated(build), ["I4"]);
+}
+
+#[test]
 fn submits_after_the_account_was_refused_are_seen() {
     let mut scenario = small();
     scenario.faults.account.wallet = 2;

@@ -101,7 +101,8 @@ impl Board {
             self.budget.settle(before, item.committed());
             self.take_back(id);
             let was_told = self.doubtful.remove(&id).is_some();
-            self.told.push(RunEvent::Named { item: id, request_id, was_told });
+            let source = item.source.clone();
+            self.told.push(RunEvent::Named { item: id, source, request_id, was_told });
             // A submit that starts now finds its item named, changes nothing, and ends.
             if self.wants(Step::Poll) && !self.running.contains_key(&id) {
                 self.pacer.adopt(Endpoint::Submit);

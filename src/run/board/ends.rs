@@ -91,6 +91,7 @@ impl Board {
             Signal::Sane => self.breaker.poll_answered(now),
             Signal::Throttled { failure, retry_after } => {
                 let endpoint = if submit { Endpoint::Submit } else { Endpoint::Poll };
+                self.asked_to_pause(endpoint, retry_after.unwrap_or_default());
                 let pause = self.pacer.throttled(endpoint, retry_after);
                 let per_second = self.pacer.pace(endpoint).now;
                 self.told.push(RunEvent::GateClosed { endpoint, pause, per_second });
@@ -103,6 +104,7 @@ impl Board {
             Signal::Down { failure, retry_after } if submit => {
                 // The breaker hears only the first of those that fail together.
                 if let Some(pause) = retry_after {
+                    self.asked_to_pause(Endpoint::Submit, pause);
                     self.pacer.pause(Endpoint::Submit, pause);
                 }
                 if self.breaker.down(failure.clone(), retry_after, now) {
@@ -112,6 +114,7 @@ impl Board {
             }
             Signal::Down { failure, retry_after } => {
                 if let Some(pause) = retry_after {
+                    self.asked_to_pause(Endpoint::Poll, pause);
                     self.pacer.pause(Endpoint::Poll, pause);
                 }
                 if self.breaker.poll_failed(failure.clone(), now) {
@@ -147,6 +150,7 @@ impl Board {
         match signal {
             Signal::Down { failure, retry_after } => {
                 if let Some(pause) = retry_after {
+                    self.asked_to_pause(Endpoint::Poll, pause);
                     self.pacer.pause(Endpoint::Poll, pause);
                 }
                 self.breaker.probed(Err(failure), now);

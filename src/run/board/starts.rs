@@ -22,6 +22,7 @@ impl Board {
     /// Starts everything that may start now. Returns when to look again if nothing
     /// else happens.
     pub(in crate::run) fn start(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
+        self.keep_pauses(actions);
         let mut wake = self.watch_outage(actions);
         let mut sooner = |at: Option<Instant>| wake = [wake, at].into_iter().flatten().min();
         sooner(self.ask_for_overdue(actions));

@@ -6,6 +6,7 @@ use tokio::time::advance;
 use super::{starts::STAGING, *};
 use crate::{
     core::{FailureCode, InDoubtPolicy, ItemEvent, RequestId},
+    ledger::Pauses,
     limit::LaneLimits,
     run::{
         step::{Signal, StepReport},
@@ -15,6 +16,7 @@ use crate::{
 };
 
 mod calls;
+mod pauses;
 
 /// A board, with its coordinator, its poller and its workers played by the test.
 struct Table {
@@ -25,6 +27,9 @@ struct Table {
     working: BTreeMap<i64, (Step, Item)>,
     parked: BTreeMap<i64, Instant>,
     probing: bool,
+    /// The pauses that the ledger has, and how many writes that took.
+    kept: Pauses,
+    pause_writes: usize,
 }
 
 impl Table {
@@ -41,7 +46,8 @@ impl Table {
         let budget = Budget::new(committed, rules.max_spend);
         let board = Board::new(Arc::new(rules), clock, budget, patience);
         let (actions, working, parked, probing) = Default::default();
-        Self { board, clock, actions, working, parked, probing }
+        let (kept, pause_writes) = Default::default();
+        Self { board, clock, actions, working, parked, probing, kept, pause_writes }
     }
 
     /// With these items from the ledger, and no others to come.
@@ -87,6 +93,11 @@ impl Table {
                     words.push(format!("name {item} {attempt} {request_id}"));
                 }
                 Action::Resubmit { item, .. } => words.push(format!("resubmit {item}")),
+                Action::KeepPause { endpoint, until } => {
+                    self.kept.extend(endpoint, until);
+                    self.pause_writes += 1;
+                    self.board.pause_kept();
+                }
                 Action::GiveUp { item, .. } => {
                     words.push(format!("give up {}", item.id));
                     self.working.insert(item.id.0, (Step::Poll, *item));

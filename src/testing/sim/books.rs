@@ -71,6 +71,8 @@ impl Call {
 pub(super) struct Books {
     pub(super) requests: BTreeMap<String, Accepted>,
     calls: Vec<Call>,
+    /// Until when earlier lives were asked to leave an endpoint alone.
+    paused: BTreeMap<Endpoint, Duration>,
     number: u32,
     /// What the service is going to call back, by number.
     pub(super) hooks: BTreeMap<u32, Hook>,
@@ -102,7 +104,24 @@ impl Books {
         self.calls.iter().map(|call| call.life).collect()
     }
 
-    /// Pace is promised within one life of the client.
+    /// Keeps the pauses that a life, which ended at `ended`, had time to write down.
+    pub(super) fn remember_pauses(&mut self, life: u32, ended: Duration) {
+        for call in self.calls.iter().filter(|call| call.life == life) {
+            if let (Some(heard), Some(pause)) = (call.heard, call.pause)
+                && heard < ended
+            {
+                let until = self.paused.entry(call.endpoint).or_default();
+                *until = (*until).max(heard + pause);
+            }
+        }
+    }
+
+    /// Returns until when earlier lives were asked to leave an endpoint alone.
+    pub(super) fn paused_before(&self, endpoint: Endpoint) -> Duration {
+        self.paused.get(&endpoint).copied().unwrap_or_default()
+    }
+
+    /// Rate, slots and spacing are promised within one life of the client.
     pub(super) fn forget_calls(&mut self) {
         self.calls.clear();
     }

@@ -19,6 +19,8 @@ pub(crate) enum Bug {
     Forgets(EventKind),
     /// It lets every session write.
     IgnoresFences,
+    /// It says that a pause was written, and does not write it.
+    ForgetsPauses,
     /// It knows of no money.
     ForgetsMoney,
 }
@@ -48,7 +50,10 @@ impl Ledger for BuggyLedger {
         endpoint: Endpoint,
         until: Timestamp,
     ) -> BoxFuture<'_, LedgerResult<()>> {
-        self.inner.pause(fence, endpoint, until)
+        match self.bug {
+            Bug::ForgetsPauses => Box::pin(async { Ok(()) }),
+            _ => self.inner.pause(fence, endpoint, until),
+        }
     }
 
     fn begin_edition(
