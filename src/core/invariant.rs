@@ -12,8 +12,8 @@ use super::{Artifact, Booking, ContentHash, Fence, Item, ItemState, Micros, Requ
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{invariant} does not hold: {evidence}")]
 pub struct Violation {
-    /// `I1` to `I8`, or one of the words used here: `money`, `spend cap`, `account`,
-    /// `slots`, `cadence`.
+    /// `I1` to `I8`, or one of the words used here and in the simulation: `money`,
+    /// `result`, `spend cap`, `account`, `cadence`, `life`, `unwanted`.
     pub invariant: &'static str,
     /// What was seen.
     pub evidence: String,
@@ -217,12 +217,42 @@ pub fn drain_ends(asked: Duration, ended: Duration, grace: Duration) -> Result<(
 ///
 /// # Errors
 ///
-/// [`Violation`] for a submit at `submit` when the refusal was heard at `refused`.
-pub fn account_halts(refused: Duration, submit: Duration) -> Result<(), Violation> {
-    if submit <= refused {
+/// [`Violation`] for a submit that was decided on after that.
+pub fn account_halts(what: impl Display, decided_after: bool) -> Result<(), Violation> {
+    if !decided_after {
         return Ok(());
     }
-    violated("account", format!("refused at {refused:?}, and submitted again at {submit:?}"))
+    violated("account", format!("{what} left after the account was refused"))
+}
+
+/// Result: what is paid for, and has a picture that the ledger can ask for, ends done; or
+/// it has failed with a code that says why, after all that the rules allow was tried
+/// (`tried`).
+///
+/// # Errors
+///
+/// [`Violation`] when the picture is given up otherwise.
+pub fn result_is_kept(item: &Item, request: &str, tried: bool) -> Result<(), Violation> {
+    let Item { id, state, failure, .. } = item;
+    if *state == ItemState::Done || (*state == ItemState::Failed && tried) {
+        return Ok(());
+    }
+    let code = failure.as_ref().map(|failure| failure.code);
+    violated("result", format!("`{request}` has a picture, and item {id} ended {state} ({code:?})"))
+}
+
+/// Money: an attempt whose end is known is booked as exactly that.
+///
+/// # Errors
+///
+/// [`Violation`] when it is booked otherwise.
+pub fn booking_is_exact(request: &str, is_paid: bool, booking: Booking) -> Result<(), Violation> {
+    let exact = if is_paid { Booking::Charged } else { Booking::Free };
+    if booking == exact {
+        return Ok(());
+    }
+    let (is, should) = (booking.as_str(), exact.as_str());
+    violated("money", format!("`{request}` is booked {is}, and is known to be {should}"))
 }
 
 /// Money: what the service took lies between what the ledger books as charged and what
@@ -322,6 +352,16 @@ mod tests {
     }
 
     #[test]
+    fn a_known_end_is_booked_as_what_it_is() {
+        assert!(booking_is_exact("r1", true, Booking::Charged).is_ok());
+        assert!(booking_is_exact("r1", false, Booking::Free).is_ok());
+        for (paid, wrong) in [(true, Booking::PossiblyCharged), (true, Booking::Free)] {
+            assert!(booking_is_exact("r1", paid, wrong).is_err());
+        }
+        assert!(booking_is_exact("r1", false, Booking::Reserved).is_err());
+    }
+
+    #[test]
     fn only_the_latest_session_may_write() {
         assert!(fence_holds(Fence(2), Fence(2), true).is_ok());
         assert!(fence_holds(Fence(2), Fence(1), false).is_ok());
@@ -333,8 +373,8 @@ mod tests {
         let at = Duration::from_secs;
         assert!(gate_holds("poll", at(5), at(5)).is_ok());
         assert!(gate_holds("poll", at(4), at(5)).is_err());
-        assert!(account_halts(at(5), at(5)).is_ok());
-        assert!(account_halts(at(5), at(6)).is_err());
+        assert!(account_halts("a submit", false).is_ok());
+        assert!(account_halts("a submit", true).is_err());
         assert!(drain_ends(at(5), at(8), at(3)).is_ok());
         assert!(drain_ends(at(5), at(9), at(3)).is_err());
     }

@@ -22,7 +22,7 @@ fn an_outage_leaves_a_handful_in_doubt() {
     let submit = SubmitFaults { server_error: 1.0, ..SubmitFaults::default() };
     let faults = Faults { submit, ..Faults::default() };
     let mut world = World::new(3, Scenario { items: 500, faults, ..quiet() });
-    world.live(None).expect("the run halts");
+    world.must_live(None);
     let doubtful = world.count(ItemState::InDoubt);
     assert!((3..=40).contains(&doubtful), "{doubtful} in doubt");
 }
@@ -48,7 +48,7 @@ fn an_outage_of_connections_costs_no_item_its_attempts() {
         let faults =
             Faults { down: Window { from: 0, spread: 20, seconds: 600 }, ..Faults::default() };
         let mut world = World::new(seed, Scenario { items: 40, faults, ..quiet() });
-        let ending = world.live(None).expect("nothing is broken");
+        let ending = world.must_live(None);
         let Ending::Returned(outcome) = ending else { panic!("{ending:?}") };
         assert!(outcome.halted.is_none(), "{outcome:?}");
         assert_eq!(world.count(ItemState::Done), 40, "seed {seed}");
@@ -61,7 +61,7 @@ fn an_outage_of_connections_costs_no_item_its_attempts() {
 fn an_outage_of_downloads_does_not_pay_for_the_archive() {
     let faults = Faults { media_down: Window::new(20, 1_000_000), ..Faults::default() };
     let mut world = World::new(7, Scenario { items: 500, faults, ..quiet() });
-    let ending = world.live(None).expect("the run halts");
+    let ending = world.must_live(None);
     let Ending::Returned(outcome) = ending else { panic!("{ending:?}") };
     assert!(matches!(outcome.halted, Some(HaltCause::Outage { .. })), "{outcome:?}");
     let unpaid = world.count(ItemState::Staged);

@@ -10,7 +10,10 @@ use restore_batch::{
     api::{Known, RestoreApi, StatusOutcome, SubmitOrder, SubmitOutcome},
     core::{Artifact, EventKind, InDoubtPolicy},
     fetch::{FetchError, Fetcher},
-    testing::sim::{Courses, Ending, Faults, Scenario, Stopping, SubmitFaults, World},
+    testing::sim::{
+        Courses, Ending, Faults, FetchFaults, PollFaults, Retry, Scenario, Stopping, SubmitFaults,
+        World,
+    },
 };
 
 use crate::scenarios::{STORM, stormy};
@@ -56,6 +59,10 @@ enum ApiBug {
     ChargesErrors,
     /// Asks twice.
     PollsTwice,
+    /// Sends one more at once when it is told to wait, or that the account is refused.
+    OneMore,
+    /// Takes 404 for the end.
+    BelievesUnknown,
 }
 
 impl RestoreApi for BuggyApi {
@@ -75,6 +82,14 @@ impl RestoreApi for BuggyApi {
                 (ApiBug::IgnoresRefusals, SubmitOutcome::Account(failure)) => {
                     SubmitOutcome::Unavailable { failure, retry_after: None }
                 }
+                (
+                    ApiBug::OneMore,
+                    outcome @ (SubmitOutcome::Account(_)
+                    | SubmitOutcome::Throttled { retry_after: Some(_), .. }),
+                ) => {
+                    let _unheard = self.inner.submit(order).await;
+                    outcome
+                }
                 (_, outcome) => outcome,
             }
         })
@@ -83,7 +98,8 @@ impl RestoreApi for BuggyApi {
     fn status<'a>(&'a self, request: &'a Known) -> BoxFuture<'a, StatusOutcome> {
         Box::pin(async move {
             match (self.bug, self.inner.status(request).await) {
-                (ApiBug::ChargesErrors, StatusOutcome::Error(failure)) => {
+                (ApiBug::ChargesErrors, StatusOutcome::Error(failure))
+                | (ApiBug::BelievesUnknown, StatusOutcome::Unknown(failure)) => {
                     StatusOutcome::Failed(failure)
                 }
                 (ApiBug::PollsTwice, _) => self.inner.status(request).await,
@@ -202,6 +218,78 @@ fn a_cap_that_is_forgotten_between_runs_is_seen() {
     };
     let build = |seed| with_bug(World::new(seed, scenario.clone()), Bug::ForgetsMoney);
     assert_eq!(violated(build), ["spend cap"]);
+}
+
+#[test]
+fn a_submit_that_follows_a_refusal_at_once_is_seen() {
+    // One item and slow answers, so that the pace allows one more.
+    let slow = SubmitFaults { slow: 1.0, ..SubmitFaults::default() };
+    let mut refused = Scenario { items: 1, ..with_submits(slow) };
+    refused.faults.account.key_revoked_at = Some(0);
+    let build = |seed| with_api_bug(World::new(seed, refused.clone()), ApiBug::OneMore);
+    assert_eq!(violated(build), ["account"]);
+    let busy = Scenario { items: 1, ..with_submits(SubmitFaults { throttled: 0.5, ..slow }) };
+    let build = |seed| with_api_bug(World::new(seed, busy.clone()), ApiBug::OneMore);
+    assert_eq!(violated(build), ["I4"]);
+}
+
+#[test]
+fn a_picture_given_up_at_the_first_404_is_seen() {
+    let poll = PollFaults { early_unknown: 0.3, ..PollFaults::default() };
+    let scenario = Scenario { faults: Faults { poll, ..Faults::default() }, ..small() };
+    let build = |seed| with_api_bug(World::new(seed, scenario.clone()), ApiBug::BelievesUnknown);
+    assert_eq!(violated(build), ["result"]);
+}
+
+/// A download that is given up at the first break.
+struct Impatient(Arc<dyn Fetcher>);
+
+impl Fetcher for Impatient {
+    fn deliver<'a>(
+        &'a self,
+        media_url: &'a str,
+        stem: &'a str,
+    ) -> BoxFuture<'a, Result<Artifact, FetchError>> {
+        Box::pin(async move {
+            match self.0.deliver(media_url, stem).await {
+                Err(FetchError::Retry { failure, .. }) => Err(FetchError::Permanent(failure)),
+                result => result,
+            }
+        })
+    }
+}
+
+#[test]
+fn a_picture_given_up_at_the_first_break_is_seen() {
+    let fetch = FetchFaults { cut: 0.3, ..FetchFaults::default() };
+    let scenario = Scenario { faults: Faults { fetch, ..Faults::default() }, ..small() };
+    let build = |seed| {
+        let world = World::new(seed, scenario.clone());
+        world.with_fetcher(Arc::new(|inner| Arc::new(Impatient(inner))))
+    };
+    assert_eq!(violated(build), ["result"]);
+}
+
+/// Of a request that has not ended in time, which the service still has a picture for or
+/// will take the money for.
+#[test]
+fn a_retry_that_pays_again_for_what_is_paid_is_seen() {
+    let course = Courses { stuck: 0.5, ..Courses::default() };
+    let scenario = Scenario {
+        faults: Faults { course, ..Faults::default() },
+        retry: Some(Retry::Failed),
+        ..small()
+    };
+    let build = |seed| with_bug(World::new(seed, scenario.clone()), Bug::PaysAgain);
+    assert_eq!(violated(build), ["I2"]);
+}
+
+#[test]
+fn a_failed_request_that_is_booked_as_perhaps_is_seen() {
+    let course = Courses { failed: 0.5, ..Courses::default() };
+    let scenario = Scenario { faults: Faults { course, ..Faults::default() }, ..small() };
+    let build = |seed| with_bug(World::new(seed, scenario.clone()), Bug::DoubtsFailed);
+    assert_eq!(violated(build), ["money"]);
 }
 
 /// A download that vouches for more than it has written.

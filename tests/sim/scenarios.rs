@@ -38,7 +38,7 @@ pub(crate) const STORM: Faults = Faults {
         strange_word: 0.03,
     },
     fetch: FetchFaults { cut: 0.1, slow: 0.05, expired: 0.1, panic: 0.0 },
-    hook: HookFaults { lost: 0.1, doubled: 0.2, early: 0.2, late: 0.1, forged: 0.2 },
+    hook: HookFaults { lost: 0.1, doubled: 0.2, early: 0.2, late: 0.1, forged: 0.2, belied: 0.3 },
     account: AccountFaults { wallet: 0, key_revoked_at: None, model_disabled_at: None },
     down: Window::new(0, 0),
     silent: Window::new(0, 0),
@@ -62,6 +62,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(services());
     all.extend(accounts());
     all.extend(machines());
+    all.extend(called_back());
     all
 }
 
@@ -83,14 +84,12 @@ fn services() -> Vec<Scenario> {
             ..with("webhooks-resubmit", doubtful())
         },
         Scenario { webhooks: true, cap: Some(9), ..with("webhooks-capped", doubtful()) },
-        // Without FAILED, which a retry pays for once more: everything else that has failed
-        // is asked for again, or was free.
         Scenario { retry: Some(Retry::Failed), ..with("retried", retried()) },
         Scenario { retry: Some(Retry::InDoubtToo), ..with("retried-in-doubt", STORM) },
     ]
 }
 
-fn doubtful() -> Faults {
+pub(crate) fn doubtful() -> Faults {
     let submit = SubmitFaults { reply_lost: 0.2, server_error: 0.1, hang: 0.05, ..STORM.submit };
     Faults { submit, ..STORM }
 }
@@ -114,7 +113,7 @@ fn strange_answers() -> Faults {
 
 fn retried() -> Faults {
     Faults {
-        course: Courses { failed: 0.0, stuck: 0.1, ..STORM.course },
+        course: Courses { stuck: 0.1, ..STORM.course },
         fetch: FetchFaults { cut: 0.5, ..STORM.fetch },
         ..STORM
     }
@@ -154,6 +153,9 @@ fn machines() -> Vec<Scenario> {
             import_gap: 3,
             ..stormy()
         },
+        Scenario { name: "many", items: 300, retry: Some(Retry::Failed), ..rejecting() },
+        Scenario { name: "broken-manifest", breaks_off: Some(2), import_gap: 5, ..stormy() },
+        Scenario { breaks_off: Some(3), ..with("broken-manifest-key-revoked", key_revoked()) },
         Scenario { name: "wrong-clock", wall_jumps: true, stops: Stopping::Anytime, ..stormy() },
         Scenario { name: "takeover", stops: Stopping::Takeover, ..stormy() },
         with("disk-full", Faults { disk_full: sometime(60, 30), ..STORM }),
@@ -163,4 +165,34 @@ fn machines() -> Vec<Scenario> {
         },
         with("panics", Faults { fetch: FetchFaults { panic: 0.05, ..STORM.fetch }, ..STORM }),
     ]
+}
+
+/// Trouble while the service calls back.
+fn called_back() -> Vec<Scenario> {
+    let with = |name, faults| Scenario { name, webhooks: true, faults, ..stormy() };
+    let ledger_down = Faults { ledger_down: sometime(40, 20), ..doubtful() };
+    let key_revoked = AccountFaults { key_revoked_at: Some(15), ..AccountFaults::default() };
+    let wallet = AccountFaults { wallet: 8, ..AccountFaults::default() };
+    vec![
+        with("webhooks-ledger-down", ledger_down),
+        with("webhooks-key-revoked", Faults { account: key_revoked, ..doubtful() }),
+        with("webhooks-empty-wallet", Faults { account: wallet, ..doubtful() }),
+        Scenario { stops: Stopping::Takeover, ..with("webhooks-takeover", doubtful()) },
+        Scenario { edited: true, stops: Stopping::Anytime, ..with("webhooks-edited", doubtful()) },
+    ]
+}
+
+/// The key is refused while requests are out.
+fn key_revoked() -> Faults {
+    let account = AccountFaults { key_revoked_at: Some(3), ..AccountFaults::default() };
+    Faults { account, ..STORM }
+}
+
+/// Most items are refused at once, so that a retry has many to submit again, and owes
+/// pictures beyond the first page of the supply.
+fn rejecting() -> Scenario {
+    let submit = SubmitFaults { rejected: 0.8, ..SubmitFaults::default() };
+    let course = Courses { never_media: 0.5, ..Courses::default() };
+    let faults = Faults { submit, course, ..Faults::default() };
+    Scenario { faults, stops: Stopping::Anytime, in_flight: 100, ..Scenario::default() }
 }

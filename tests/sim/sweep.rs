@@ -6,29 +6,54 @@ use restore_batch::{
 };
 
 use crate::{
-    scenarios::{STORM, stormy},
-    seeds::{on_all_cores, setting},
+    scenarios::{STORM, doubtful, stormy},
+    seeds::{on_all_cores, setting, wanted},
 };
+
+/// Every scenario that is swept, for `seeds.txt`.
+pub(crate) fn all() -> Vec<Scenario> {
+    [small(), second_lives(), pairs()].concat()
+}
 
 /// Small worlds, each with a way to live that may be stopped anywhere.
 fn small() -> Vec<Scenario> {
     let stormy = || Scenario { items: 5, ..stormy() };
     vec![
-        Scenario { items: 6, ..Scenario::default() },
-        stormy(),
-        Scenario { name: "resubmit", in_doubt: InDoubtPolicy::Resubmit, ..stormy() },
-        Scenario { name: "importing", import_gap: 4, items: 10, ..stormy() },
-        Scenario { name: "edited", edited: true, items: 7, ..stormy() },
-        Scenario { name: "retried", retry: Some(Retry::InDoubtToo), ..stormy() },
-        Scenario { name: "capped", cap: Some(3), ..stormy() },
-        Scenario { name: "wrong-clock", wall_jumps: true, ..stormy() },
+        Scenario { name: "sweep:quiet", items: 6, ..Scenario::default() },
+        Scenario { name: "sweep:stormy", ..stormy() },
+        Scenario { name: "sweep:resubmit", in_doubt: InDoubtPolicy::Resubmit, ..stormy() },
+        Scenario { name: "sweep:importing", import_gap: 4, items: 10, ..stormy() },
+        Scenario { name: "sweep:edited", edited: true, items: 7, ..stormy() },
+        Scenario { name: "sweep:retried", retry: Some(Retry::InDoubtToo), ..stormy() },
+        Scenario { name: "sweep:capped", cap: Some(3), ..stormy() },
+        Scenario { name: "sweep:wrong-clock", wall_jumps: true, ..stormy() },
+        Scenario { name: "sweep:webhooks", webhooks: true, faults: doubtful(), ..stormy() },
+    ]
+}
+
+/// Worlds whose second life is stopped anywhere.
+fn second_lives() -> Vec<Scenario> {
+    let drained = |seconds| Scenario { stops: Stopping::DrainAfter(seconds), ..stormy() };
+    vec![
+        Scenario { name: "sweep:second-edited", edited: true, items: 7, ..drained(6) },
+        Scenario { name: "sweep:second-drained", items: 5, ..drained(3) },
+    ]
+}
+
+/// Tiny worlds that are stopped anywhere twice.
+fn pairs() -> Vec<Scenario> {
+    let tiny = || Scenario { items: 2, ..Scenario::default() };
+    vec![
+        Scenario { name: "sweep:pair-quiet", ..tiny() },
+        Scenario { name: "sweep:pair-stormy", faults: STORM, ..tiny() },
+        Scenario { name: "sweep:pair-resubmit", in_doubt: InDoubtPolicy::Resubmit, ..tiny() },
     ]
 }
 
 /// Returns how many boundaries the first `lives` lives of a world have, each.
 fn boundaries(seed: u64, scenario: &Scenario) -> u64 {
     let mut whole = World::new(seed, scenario.clone());
-    whole.live(None).expect("an undisturbed life holds its promises");
+    whole.must_live(None);
     whole.boundaries()
 }
 
@@ -37,7 +62,7 @@ fn boundaries(seed: u64, scenario: &Scenario) -> u64 {
 fn a_crash_at_every_boundary_costs_nothing() {
     let seeds = setting("SIM_SEEDS").map_or(2, |seeds| seeds.div_ceil(1_000).max(2));
     let mut jobs = Vec::new();
-    for scenario in small() {
+    for scenario in wanted(small()) {
         for seed in 0..seeds {
             let count = boundaries(seed, &scenario);
             assert!(count > 30, "the sweep must have something to sweep: {count}");
@@ -46,7 +71,7 @@ fn a_crash_at_every_boundary_costs_nothing() {
     }
     on_all_cores(&jobs, |(scenario, seed, boundary)| {
         let mut world = World::new(*seed, scenario.clone());
-        let ending = world.live(Some(*boundary)).expect("a crash breaks nothing");
+        let ending = world.must_live(Some(*boundary));
         assert!(matches!(ending, Ending::Crashed), "{boundary}: {ending:?}");
         world.prove();
     });
@@ -56,28 +81,19 @@ fn a_crash_at_every_boundary_costs_nothing() {
 #[test]
 fn a_crash_at_every_boundary_of_the_second_life_costs_nothing() {
     let mut jobs = Vec::new();
-    for scenario in [
-        Scenario {
-            name: "edited",
-            edited: true,
-            items: 7,
-            stops: Stopping::DrainAfter(6),
-            ..stormy()
-        },
-        Scenario { name: "drained", items: 5, stops: Stopping::DrainAfter(3), ..stormy() },
-    ] {
+    for scenario in wanted(second_lives()) {
         for seed in 0..2 {
             let mut whole = World::new(seed, scenario.clone());
-            whole.live(None).expect("a first life");
-            whole.live(None).expect("a second life");
+            whole.must_live(None);
+            whole.must_live(None);
             let count = whole.boundaries();
             jobs.extend((1..=count).map(|boundary| (scenario.clone(), seed, boundary)));
         }
     }
     on_all_cores(&jobs, |(scenario, seed, boundary)| {
         let mut world = World::new(*seed, scenario.clone());
-        world.live(None).expect("a first life");
-        world.live(Some(*boundary)).expect("a crash breaks nothing");
+        world.must_live(None);
+        world.must_live(Some(*boundary));
         world.prove();
     });
 }
@@ -85,13 +101,8 @@ fn a_crash_at_every_boundary_of_the_second_life_costs_nothing() {
 /// Crashes at boundary k, and then at boundary j of the next life, for all k and j.
 #[test]
 fn two_crashes_anywhere_cost_nothing() {
-    let quiet = Scenario { items: 2, ..Scenario::default() };
     let mut jobs = Vec::new();
-    for scenario in [
-        quiet.clone(),
-        Scenario { faults: STORM, name: "stormy", ..quiet.clone() },
-        Scenario { in_doubt: InDoubtPolicy::Resubmit, name: "resubmit", ..quiet },
-    ] {
+    for scenario in wanted(pairs()) {
         let count = boundaries(1, &scenario);
         for first in 1..=count {
             jobs.extend((1..=count).map(|second| (scenario.clone(), first, second)));
@@ -99,9 +110,9 @@ fn two_crashes_anywhere_cost_nothing() {
     }
     on_all_cores(&jobs, |(scenario, first, second)| {
         let mut world = World::new(1, scenario.clone());
-        world.live(Some(*first)).expect("a crash breaks nothing");
+        world.must_live(Some(*first));
         // The second life may be over before.
-        world.live(Some(*second)).expect("another crash breaks nothing");
+        world.must_live(Some(*second));
         world.prove();
     });
 }
@@ -112,7 +123,7 @@ fn many_crashes_in_a_row_still_end() {
     for seed in 0..20 {
         let mut world = World::new(seed, Scenario { items: 8, ..stormy() });
         for life in 1..30 {
-            if let Ending::Returned(_) = world.live(Some(life * 7)).expect("nothing is broken") {
+            if let Ending::Returned(_) = world.must_live(Some(life * 7)) {
                 break;
             }
         }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Ending, World,
-    books::{Accepted, Books, Call, picture_of},
+    books::{Accepted, Books, Call, Course, picture_of},
     fetcher::facts,
     scenario::{ERROR_TRIES, GRACE, POLL_INTERVAL, POLL_RATE, POLLS_AT_ONCE, PRICE, SUBMIT_RATE},
     scene::lock,
@@ -25,7 +25,7 @@ use crate::{
     run::StopLevel,
 };
 
-type Verdict = Result<(), Violation>;
+pub(super) type Verdict = Result<(), Violation>;
 
 /// Requests of one picture, by name.
 type Requests<'a> = Vec<(&'a str, &'a Accepted)>;
@@ -41,6 +41,7 @@ impl World {
             self.check_wishes(&books, life)?;
         }
         self.check_drain(&books, ending, ended)?;
+        let explained = self.check_ending(&books, ending);
         // What was heard a moment before the end was written by then, unless the disk failed;
         // another life's clock shows another time where clocks are wrong.
         if !self.scenario.wall_jumps && self.scenario.faults.ledger_down.seconds == 0 {
@@ -49,7 +50,7 @@ impl World {
         books.forget_calls();
         drop(books);
         lock(&self.asked).clear();
-        self.check_facts()
+        self.check_facts().and(explained)
     }
 
     /// Looks at everything that must hold when a test is done with the world.
@@ -58,17 +59,7 @@ impl World {
         if !self.finished {
             return Ok(());
         }
-        for item in self.items() {
-            if self.scenario.cap.is_none() || item.state.is_owed() {
-                invariant::is_reported_once(&item)?;
-            }
-        }
-        for item in self.every_item() {
-            if item.state.is_owed() {
-                invariant::is_reported_once(&item)?;
-            }
-        }
-        Ok(())
+        self.check_results()
     }
 
     /// I3: requests at the service, and status requests at once.
@@ -87,8 +78,7 @@ impl World {
             })
             .collect();
         invariant::slots_hold(&submits, self.scenario.in_flight)?;
-        let paced = polls.iter().filter(|call| !call.is_probe());
-        let polls: Vec<_> = paced.map(|call| (call.at, call.heard)).collect();
+        let polls: Vec<_> = polls.iter().map(|call| (call.at, call.heard)).collect();
         invariant::slots_hold(&polls, POLLS_AT_ONCE)
     }
 
@@ -169,10 +159,13 @@ impl World {
             Some(_) => licences.resubmits,
             None => licences.resubmits.min(MOST_DOUBTFUL_SUBMITS - 1),
         };
-        let allowed = 1 + u64::from(licences.retries + resubmits);
+        // Of what the service ended without a picture, and took the money for.
+        let failed = requests.iter().filter(|(_, request)| request.course == Course::Failed);
+        let anew = u64::from(licences.retries).min(failed.count() as u64);
+        let allowed = 1 + anew + u64::from(resubmits);
         invariant::is_paid_once(&item.source, paid, allowed)?;
         let free = requests.len() as u64 - paid;
-        if free > u64::from(ERROR_TRIES) * allowed {
+        if free > u64::from(ERROR_TRIES) * u64::from(1 + licences.retries + resubmits) {
             let evidence = format!("item {}: {free} requests that ended in ERROR", item.id);
             return Err(Violation::new("money", evidence));
         }
@@ -223,12 +216,7 @@ impl World {
         invariant::cap_holds(taken, self.scenario.cap())
     }
 
-    /// Returns every item the ledger has, whether a row names it or not.
-    fn every_item(&self) -> Vec<Item> {
-        self.items_seen_by(&lock(&self.witness))
-    }
-
-    fn items_seen_by(&self, witness: &Witness) -> Vec<Item> {
+    pub(super) fn items_seen_by(&self, witness: &Witness) -> Vec<Item> {
         let named = self.items().into_iter().map(|item| item.id);
         let all: BTreeSet<ItemId> = named.chain(witness.items()).collect();
         let read = |id| futures::executor::block_on(self.ledger.item(id)).ok();
@@ -240,8 +228,7 @@ impl World {
 fn check_pace(books: &Books, life: u32) -> Verdict {
     for (endpoint, rate) in [(Endpoint::Submit, SUBMIT_RATE), (Endpoint::Poll, POLL_RATE)] {
         let calls = books.calls_of(life, endpoint);
-        let paced = calls.iter().filter(|call| !call.is_probe());
-        let times: Vec<_> = paced.map(|call| call.at).collect();
+        let times: Vec<_> = calls.iter().map(|call| call.at).collect();
         invariant::rate_holds(&times, f64::from(Pacer::burst(rate)), rate)?;
         for call in &calls {
             let what = format!("{} of {}", endpoint.as_str(), call.about);
@@ -249,7 +236,7 @@ fn check_pace(books: &Books, life: u32) -> Verdict {
         }
         for asked in &calls {
             let (Some(heard), Some(pause)) = (asked.heard, asked.pause) else { continue };
-            for call in calls.iter().filter(|call| call.at > heard) {
+            for call in calls.iter().filter(|call| follows(call, asked)) {
                 let (word, by) = (endpoint.as_str(), &asked.about);
                 let what = format!("{word} of {} (asked to pause by {by})", call.about);
                 invariant::gate_holds(what, call.at, heard + pause)?;
@@ -268,21 +255,39 @@ fn check_pace(books: &Books, life: u32) -> Verdict {
     Ok(())
 }
 
+/// Returns true when a call was decided on after the answer to another was heard. A submit
+/// that leaves in the same instant was decided on when its intent was written; a poll
+/// writes none.
+fn follows(call: &Call, asked: &Call) -> bool {
+    match call.endpoint {
+        Endpoint::Submit => call.is_decided_after(asked),
+        _ => asked.heard.is_some_and(|heard| call.at > heard),
+    }
+}
+
 /// Once the account is refused nothing more is submitted, and once the key is refused to a
 /// poll nothing more is asked.
 fn check_account(books: &Books, life: u32) -> Verdict {
     let submits = books.calls_of(life, Endpoint::Submit);
     let polls = books.calls_of(life, Endpoint::Poll);
-    let first = |calls: &[&Call]| {
-        let refused = calls.iter().filter(|call| call.refused);
-        refused.filter_map(|call| call.heard).min()
+    let refused = |calls: &[&Call]| {
+        let refused = calls.iter().filter(|call| call.refused && call.heard.is_some());
+        refused.min_by_key(|call| call.heard_order).map(|call| (*call).clone())
     };
-    let (by_submit, by_poll) = (first(&submits), first(&polls));
-    if let Some(heard) = [by_submit, by_poll].into_iter().flatten().min() {
-        submits.iter().try_for_each(|call| invariant::account_halts(heard, call.at))?;
+    let (by_submit, by_poll) = (refused(&submits), refused(&polls));
+    for refused in [&by_submit, &by_poll].into_iter().flatten() {
+        for call in &submits {
+            let what = format!("a submit of {} at {:?}", call.about, call.at);
+            invariant::account_halts(what, call.is_decided_after(refused))?;
+        }
     }
-    match by_poll {
-        Some(heard) => polls.iter().try_for_each(|call| invariant::account_halts(heard, call.at)),
+    let Some(by_poll) = by_poll else { return Ok(()) };
+    match polls.iter().find(|call| follows(call, &by_poll)) {
+        Some(call) => {
+            let evidence =
+                format!("a poll of {} at {:?} after the key was refused", call.about, call.at);
+            Err(Violation::new("account", evidence))
+        }
         None => Ok(()),
     }
 }

@@ -1,6 +1,8 @@
 //! One life of the client, in the order in which `cli` lives it.
 
 use std::{
+    future::{Future as _, poll_fn},
+    pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -125,7 +127,13 @@ impl Client {
                 start_intake(ledger, fence, IntakePlan::Unchanged { intake: Intake::default() })
             }
         };
-        let outcome = run::run(parts, rules, owed, budget, intake, self.stops()).await;
+        let mut run = pin!(run::run(parts, rules, owed, budget, intake, self.stops()));
+        let outcome = poll_fn(|context| {
+            let polled = run.as_mut().poll(context);
+            self.scene.books().taken_in();
+            polled
+        })
+        .await;
         reading.abort();
         let _stopped = reading.await;
         outcome.map_err(|RunError::Ledger(error)| error)
@@ -202,6 +210,11 @@ impl Client {
     ) -> Result<Intake, IntakeError> {
         let mut intake = Intake::default();
         for (number, batch) in (0..).zip(self.version.rows(self.scenario.items).chunks(BATCH)) {
+            if self.scene.life == 1
+                && self.scenario.breaks_off.is_some_and(|batches| number >= batches)
+            {
+                return Err(IntakeError::Stopped);
+            }
             if self.scenario.import_gap > 0 {
                 let gap =
                     self.scene.dice.between(What::Import, number, 0, self.scenario.import_gap);

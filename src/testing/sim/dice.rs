@@ -29,6 +29,7 @@ pub(super) enum What {
     Write,
     HookFate,
     Forged,
+    Belied,
 }
 
 /// Rolls that depend on the seed and their arguments only, never on the order in which

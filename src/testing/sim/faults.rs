@@ -57,6 +57,14 @@ pub struct SubmitFaults {
     pub slow: f64,
 }
 
+impl SubmitFaults {
+    /// How many of the submits get no answer that says the service is sane.
+    pub(super) fn unanswered(&self) -> f64 {
+        let nothing = self.refused + self.unavailable + self.throttled;
+        nothing + self.server_error + self.reply_lost + self.hang + self.garbled
+    }
+}
+
 /// What becomes of an accepted request when it does not simply complete.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Courses {
@@ -118,6 +126,9 @@ pub struct HookFaults {
     pub late: f64,
     /// Others come that somebody has made up.
     pub forged: f64,
+    /// One comes about a submit that is answered with 429, 503 or a rejection, and that
+    /// the service does nothing for.
+    pub belied: f64,
 }
 
 /// What the owner of the account has to mend.

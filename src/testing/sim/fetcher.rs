@@ -54,9 +54,10 @@ impl FakeFetcher {
         let now = self.scene.now();
         let failure = |code| Failure::new(FailureClass::Transient, code, "simulated");
         match fault {
-            _ if faults.media_down.has(dice, now) => return Err(self.broken(number)),
-            Some(FetchFault::Cut) => return Err(self.broken(number)),
+            _ if faults.media_down.has(dice, now) => return Err(self.broken(url, number)),
+            Some(FetchFault::Cut) => return Err(self.broken(url, number)),
             Some(FetchFault::Expired) => {
+                self.scene.books().heard_of(request_of(url), |heard| heard.expired += 1);
                 return Err(FetchError::LinkExpired(failure(FailureCode::MediaUnavailable)));
             }
             // Unlike `panic!`, without a line on standard error.
@@ -75,7 +76,8 @@ impl FakeFetcher {
     }
 
     /// The connection broke, or the file server asks for patience.
-    fn broken(&self, number: u32) -> FetchError {
+    fn broken(&self, url: &str, number: u32) -> FetchError {
+        self.scene.books().heard_of(request_of(url), |heard| heard.broken += 1);
         let pause = self.scene.dice.hit(What::PauseForm, number, 0.3);
         let retry_after =
             pause.then(|| Duration::from_secs(self.scene.dice.between(What::Pause, number, 1, 20)));
@@ -120,6 +122,11 @@ impl Fetcher for FakeFetcher {
     ) -> BoxFuture<'a, Result<Artifact, FetchError>> {
         Box::pin(self.fetch(media_url, stem))
     }
+}
+
+/// Returns the request whose picture lies at this address.
+fn request_of(url: &str) -> &str {
+    url.split('/').nth(3).unwrap_or_default()
 }
 
 /// Returns size and hash of a file's content.

@@ -116,7 +116,8 @@ pub(super) fn schedule(
         (faults.late, Fate::Late),
     ];
     let fate = dice.draw(What::HookFate, number, &table);
-    let body = json!({ "request_id": id, "status": "COMPLETED", "output": { "media_url": [] } });
+    let name = id.parse::<u64>().map_or_else(|_| json!(id), |number| json!(number));
+    let body = json!({ "request_id": name, "status": "COMPLETED", "output": { "media_url": [] } });
     let due = match fate {
         Some(Fate::Early) => at,
         Some(Fate::Late) => {

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     Boundaries,
+    books::picture_of,
     dice::What,
     scene::{Scene, lock},
     witness::Witness,
@@ -209,7 +210,13 @@ impl Ledger for BoundaryLedger {
             return Box::pin(async { Err(LedgerError::Unavailable("simulated".to_owned())) });
         }
         let kind = event.kind();
-        let see = move |witness: &mut Witness, item: &Item| witness.moved(kind, item);
+        let books = self.watched.as_ref().map(|watched| watched.scene.books.clone());
+        let see = move |witness: &mut Witness, item: &Item| {
+            witness.moved(kind, item);
+            if let Some(books) = books.filter(|_| kind == EventKind::SubmitIntent) {
+                lock(&books).intended(picture_of(&item.source));
+            }
+        };
         Box::pin(self.write(fence, self.inner.advance(fence, item, event, now), see))
     }
 

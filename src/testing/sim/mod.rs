@@ -33,6 +33,8 @@ mod service;
 // What happens, and what is looked at.
 mod checks;
 mod client;
+mod endings;
+mod results;
 mod witness;
 mod world;
 

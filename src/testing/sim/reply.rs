@@ -25,13 +25,15 @@ pub(super) struct Reply {
     pub(super) refused: bool,
     /// The last word on the request.
     pub(super) over: bool,
+    /// It says how the request ended, and so what it costs.
+    pub(super) word: bool,
     /// The request that whoever reads this knows.
     pub(super) named: Option<String>,
 }
 
 impl Reply {
     fn new(exchange: Exchange) -> Self {
-        Self { exchange, pause: None, refused: false, over: false, named: None }
+        Self { exchange, pause: None, refused: false, over: false, word: false, named: None }
     }
 
     /// The connection was refused.
@@ -196,7 +198,12 @@ impl Reply {
             }
             _ => (word("COMPLETED", "completed"), media(dice, number, id, request), Value::Null),
         };
-        Self { over: true, ..Self::json(200, &body(word, output, error)) }
+        let without_picture = match request.course {
+            Course::NeverMedia => true,
+            course => course == Course::NoMediaAtFirst && late,
+        };
+        let reply = Self::json(200, &body(word, output, error));
+        Self { over: true, word: !without_picture, ..reply }
     }
 
     /// A status word nobody has documented.

@@ -30,6 +30,15 @@ pub(super) const GRACE: Duration = Duration::from_secs(30);
 /// Submits of one item when the service answers ERROR.
 pub(super) const ERROR_TRIES: u32 = 4;
 
+/// Tries of a download.
+pub(super) const FETCH_TRIES: u32 = 8;
+
+/// Fresh links asked for when they expire.
+pub(super) const MOST_REFRESHES: u32 = 5;
+
+/// An outage halts the job after this long.
+pub(super) const OUTAGE_LIMIT: Duration = Duration::from_mins(30);
+
 /// The service's price.
 pub(super) const PRICE: Micros = Micros(3_100);
 
@@ -62,6 +71,8 @@ pub struct Scenario {
     pub wall_jumps: bool,
     /// The service is asked to call back.
     pub webhooks: bool,
+    /// In the first life the manifest breaks off after so many batches.
+    pub breaks_off: Option<u32>,
 }
 
 /// What `retry` takes up.
@@ -103,6 +114,7 @@ impl Default for Scenario {
             edited: false,
             wall_jumps: false,
             webhooks: false,
+            breaks_off: None,
         }
     }
 }
@@ -131,11 +143,11 @@ impl Scenario {
             price: PRICE,
             max_spend: self.cap(),
             in_doubt: self.in_doubt,
-            fetch_retry: policy(8, 1),
+            fetch_retry: policy(FETCH_TRIES, 1),
             error_retry: policy(ERROR_TRIES, 10),
             no_media: policy(5, 5),
-            most_refreshes: 5,
-            outage_limit: Duration::from_mins(30),
+            most_refreshes: MOST_REFRESHES,
+            outage_limit: OUTAGE_LIMIT,
             grace: GRACE,
             request_timeout: REQUEST_TIMEOUT,
             volatile_service: false,

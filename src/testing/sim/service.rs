@@ -8,7 +8,7 @@ use std::{mem::ManuallyDrop, time::Duration};
 use futures::future::BoxFuture;
 
 use super::{
-    books::{Accepted, Call, Course, picture_of},
+    books::{Accepted, Call, Course, Heard, picture_of},
     dice::{Dice, What},
     hooks::{Postman, schedule},
     reply::Reply,
@@ -97,17 +97,8 @@ impl FakeService {
     }
 
     fn call(&self, endpoint: Endpoint, about: &str) -> usize {
-        self.scene.books().call(Call {
-            life: self.scene.life,
-            endpoint,
-            about: about.to_owned(),
-            at: self.scene.now(),
-            heard: None,
-            pause: None,
-            refused: false,
-            over: false,
-            named: None,
-        })
+        let call = Call::new(self.scene.life, endpoint, about, self.scene.now());
+        self.scene.books().call(call)
     }
 
     fn heard(&self, call: usize, reply: Reply) {
@@ -179,6 +170,7 @@ impl FakeService {
         let Sent { number, fault, .. } = sent;
         let dice = self.dice();
         let wall = self.scene.client_wall();
+        self.belie(sent, now);
         match fault {
             Some(SubmitFault::Throttled) => return Reply::pause(429, dice, number, wall),
             Some(SubmitFault::Unavailable) => return Reply::pause(503, dice, number, wall),
@@ -199,6 +191,17 @@ impl FakeService {
             Some(SubmitFault::Garbled) => Reply::garbled_submit(dice, number, &id),
             Some(SubmitFault::ReplyLost | SubmitFault::Hang) => Reply::none(),
             _ => Reply::accepted(dice, number, &id),
+        }
+    }
+
+    /// Calls back about a submit that is not accepted.
+    fn belie(&self, sent: Sent<'_>, now: Duration) {
+        use SubmitFault as F;
+        let Sent { number, webhook: Some(address), .. } = sent else { return };
+        let refused = matches!(sent.fault, Some(F::Throttled | F::Unavailable | F::Rejected));
+        if refused && self.dice().hit(What::Belied, number, self.scene.faults.hook.belied) {
+            let id = format!("x{number:05}");
+            schedule(&self.scene, address, &id, number, now, Duration::from_secs(1));
         }
     }
 
@@ -246,7 +249,8 @@ impl FakeService {
             format!("r{number:05}")
         };
         let takes = Duration::from_secs_f64(1.0 + 20.0 * dice.roll(What::Processing, number));
-        let request = Accepted { picture: picture.to_owned(), at, takes, course };
+        let heard = Heard::default();
+        let request = Accepted { picture: picture.to_owned(), at, takes, course, heard };
         self.scene.trace.tell(
             at,
             self.scene.life,
@@ -272,6 +276,11 @@ impl FakeService {
         if reply.over || reply.refused {
             self.scene.tell(format_args!("poll {number} of {id}: {outcome:?}"));
         }
+        let now = self.scene.now();
+        self.scene.books().heard_of(id, |heard| {
+            heard.word |= reply.word;
+            heard.last_poll = now;
+        });
         self.heard(call, reply);
         outcome
     }
@@ -363,7 +372,7 @@ impl Drop for Flight<'_> {
 }
 
 /// Returns true when the client may have stopped waiting; its clock began before ours.
-fn is_late(age: Option<Duration>) -> bool {
+pub(super) fn is_late(age: Option<Duration>) -> bool {
     age.is_some_and(|age| age + 2 * REQUEST_TIMEOUT >= DEADLINE)
 }
 

@@ -13,6 +13,7 @@ use super::{
     books::Books,
     client::{Asked, Client, Wrap, Wraps, wall_errors},
     dice::Dice,
+    endings,
     fetcher::Disk,
     rows::Version,
     scenario::Stopping,
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     api::RestoreApi,
     clock::Clock,
-    core::{HaltCause, Item, ItemState, invariant::Violation},
+    core::{Item, ItemState, invariant::Violation},
     fetch::Fetcher,
     ledger::{Ledger, LedgerError, MemoryLedger, RowFilter},
     run::Outcome,
@@ -75,14 +76,14 @@ pub struct World {
     root: Url,
     age: Duration,
     pub(super) lives: u32,
-    retrying: bool,
+    pub(super) retrying: bool,
     /// The job is over: nothing may be left.
     pub(super) finished: bool,
     /// Someone has taken the verdict.
     judged: bool,
     broken: Option<Violation>,
     passed: u64,
-    stops: Vec<u64>,
+    pub(super) stops: Vec<Option<u64>>,
 }
 
 impl World {
@@ -162,7 +163,7 @@ impl World {
     /// An invariant that did not hold in this life.
     pub fn live(&mut self, stop_at: Option<u64>) -> Result<Ending, Violation> {
         self.lives += 1;
-        self.stops.extend(stop_at);
+        self.stops.push(stop_at);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -182,10 +183,27 @@ impl World {
         // Dropping the runtime drops every task where it stands, as a crash does.
         drop(runtime);
         self.passed = boundaries.count();
-        self.trace.tell(self.age, self.lives, format_args!("ended: {}", word(&ending)));
+        self.trace.tell(self.age, self.lives, format_args!("ended: {}", endings::word(&ending)));
         let verdict = self.check_life(&ending, self.age);
         self.remember(verdict)?;
         Ok(ending)
+    }
+
+    /// Lives once, and panics with everything one needs to see why when something is wrong.
+    ///
+    /// # Panics
+    ///
+    /// When an invariant does not hold.
+    pub fn must_live(&mut self, stop_at: Option<u64>) -> Ending {
+        match self.live(stop_at) {
+            Ok(ending) => ending,
+            Err(violation) => self.complain(&violation),
+        }
+    }
+
+    fn complain(&mut self, violation: &Violation) -> ! {
+        self.broken.get_or_insert_with(|| violation.clone());
+        panic!("{violation}, in {}", self.story());
     }
 
     async fn lived(&mut self, time: WorldTime, boundaries: Arc<Boundaries>) -> Ending {
@@ -265,8 +283,6 @@ impl World {
     pub fn finish(&mut self) -> Result<(), Violation> {
         while self.lives < MOST_LIVES {
             let ending = self.live(None)?;
-            let verdict = self.check_ending(&ending);
-            self.remember(verdict)?;
             if self.is_over(&ending) {
                 self.finished = true;
                 return Ok(());
@@ -276,37 +292,6 @@ impl World {
         }
         let evidence = format!("not done after {MOST_LIVES} lives");
         self.remember(Err(Violation::new("life", evidence)))
-    }
-
-    fn is_over(&mut self, ending: &Ending) -> bool {
-        let Ending::Returned(outcome) = ending else { return false };
-        if matches!(outcome.halted, Some(HaltCause::SpendCap { .. })) {
-            return true;
-        }
-        let early = outcome.halted.is_some() || outcome.interrupted.is_some();
-        if early || outcome.panics > 0 || outcome.manifest.is_some() {
-            return false;
-        }
-        if self.scenario.edited && self.version() != Version::Second {
-            return false;
-        }
-        let was_last = self.retrying || self.scenario.retry.is_none();
-        self.retrying = true;
-        was_last
-    }
-
-    /// No life ends in a way that its scenario does not explain.
-    fn check_ending(&self, ending: &Ending) -> Result<(), Violation> {
-        let faults = self.scenario.faults;
-        let explained = match ending {
-            Ending::Returned(outcome) => {
-                (outcome.panics == 0 || faults.fetch.panic > 0.0)
-                    && (outcome.manifest.is_none() || faults.ledger_down.seconds > 0)
-            }
-            Ending::Broke(_) => faults.ledger_down.seconds > 0,
-            Ending::Crashed | Ending::Endless => false,
-        };
-        if explained { Ok(()) } else { Err(Violation::new("life", format!("{ending:?}"))) }
     }
 
     fn remember(&mut self, verdict: Result<(), Violation>) -> Result<(), Violation> {
@@ -346,21 +331,8 @@ impl World {
     /// When an invariant does not hold.
     pub fn prove(&mut self) {
         if let Err(violation) = self.verdict() {
-            panic!("{}", self.report(&violation));
+            self.complain(&violation);
         }
-    }
-
-    fn report(&self, violation: &Violation) -> String {
-        let Scenario { name, .. } = self.scenario;
-        let seed = self.seed;
-        let crashes = match self.stops.as_slice() {
-            [] => String::new(),
-            stops => format!(", crashed at {stops:?}"),
-        };
-        format!(
-            "scenario `{name}`, seed {seed}{crashes}: {violation}\n{}\n\nto repeat it with every run, add this line to tests/sim/seeds.txt:\n{name} {seed}\n",
-            self.trace()
-        )
     }
 
     pub(super) fn items(&self) -> Vec<Item> {
@@ -376,8 +348,16 @@ impl World {
 }
 
 impl Drop for World {
+    #[expect(clippy::print_stderr, reason = "a test that fails for its own reason says where")]
     fn drop(&mut self) {
-        if self.judged || std::thread::panicking() {
+        if std::thread::panicking() {
+            // What is broken was told by `complain`.
+            if self.broken.is_none() {
+                eprintln!("{}", self.story());
+            }
+            return;
+        }
+        if self.judged {
             return;
         }
         let verdict = match self.broken.clone() {
@@ -385,16 +365,7 @@ impl Drop for World {
             None => self.check_end(),
         };
         if let Err(violation) = verdict {
-            panic!("{}", self.report(&violation));
+            self.complain(&violation);
         }
-    }
-}
-
-fn word(ending: &Ending) -> String {
-    match ending {
-        Ending::Returned(outcome) => format!("{outcome:?}"),
-        Ending::Crashed => "crashed".to_owned(),
-        Ending::Broke(error) => error.to_string(),
-        Ending::Endless => "it has no end".to_owned(),
     }
 }

@@ -23,6 +23,10 @@ pub(crate) enum Bug {
     ForgetsPauses,
     /// It knows of no money.
     ForgetsMoney,
+    /// It has a failed item submitted again that should be asked for again.
+    PaysAgain,
+    /// It does not believe that FAILED is charged.
+    DoubtsFailed,
 }
 
 /// A ledger with a bug.
@@ -102,6 +106,11 @@ impl Ledger for BuggyLedger {
         event: ItemEvent,
         now: Timestamp,
     ) -> BoxFuture<'_, LedgerResult<Item>> {
+        let event = match (self.bug, event) {
+            (Bug::PaysAgain, ItemEvent::RetryPoll) => ItemEvent::RetrySubmit,
+            (Bug::DoubtsFailed, ItemEvent::ServiceFailed(why)) => ItemEvent::PollGaveUp(why),
+            (_, event) => event,
+        };
         match self.bug {
             Bug::Forgets(kind) if event.kind() == kind => Box::pin(async move {
                 let known = self.inner.item(item).await?;
