@@ -166,6 +166,19 @@ fn during_a_pause_that_the_service_asked_for() {
     }
 }
 
+/// The first question of a run may be answered with a pause; then it was the last one.
+#[test]
+fn during_a_pause_that_was_asked_for_before_the_first_submit() {
+    let world = World::new();
+    let (server, service) = pausing(&world, PROBE, "3600");
+    for _ in 0..2 {
+        let running = Command::new(&world, &PAUSED_JOB).with(&service).start();
+        running.says("asked for a pause before this run: no poll for 3");
+        running.end("TERM").by_signal(15);
+    }
+    assert_eq!((of_route(&server, PROBE).len(), of_route(&server, STATUS).len()), (1, 0));
+}
+
 #[test]
 fn a_job_goes_on_after_a_pause_that_an_earlier_run_was_asked_for() {
     for paused in [SUBMIT, STATUS] {
@@ -185,8 +198,8 @@ fn a_job_goes_on_after_a_pause_that_an_earlier_run_was_asked_for() {
 /// its work for a manifest of one photo.
 fn pausing(world: &World, paused: &str, seconds: &str) -> (ScriptedServer, Service) {
     let server = world.block_on(ScriptedServer::start(vec![]));
-    server.add(PROBE, Reply::status(404));
     server.add(paused, Reply::status(429).header("Retry-After", seconds));
+    server.add(PROBE, Reply::status(404));
     scripted_request(&server, "one", &server.url("/one.png"));
     server.add("GET /one.png", Reply::ok(png(0)));
     world.write("photos.csv", "img,number\nhttps://example.org/a.png,0\n");
