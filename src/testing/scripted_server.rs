@@ -12,7 +12,10 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::{
@@ -101,6 +104,8 @@ impl Script {
 struct Shared {
     script: Mutex<Script>,
     received: watch::Sender<usize>,
+    /// Most bytes of one endless answer that were taken.
+    most_taken: AtomicU64,
     stop: CancellationToken,
 }
 
@@ -141,6 +146,7 @@ impl ScriptedServer {
         let shared = Arc::new(Shared {
             script: Mutex::new(Script { in_order: replies.into(), ..Script::default() }),
             received: watch::Sender::new(0),
+            most_taken: AtomicU64::new(0),
             stop: CancellationToken::new(),
         });
         tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -184,6 +190,13 @@ impl ScriptedServer {
         self.shared.script().requests.clone()
     }
 
+    /// Returns how many bytes of an endless answer have been taken, of the one of which
+    /// most was: by the client, or by what the kernel buffers for both sides.
+    #[must_use]
+    pub fn most_taken(&self) -> u64 {
+        self.shared.most_taken.load(Ordering::Relaxed)
+    }
+
     /// Waits until at least `count` requests have been received.
     pub async fn received(&self, count: usize) {
         let mut received = self.shared.received.subscribe();
@@ -223,7 +236,7 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     let request = read_request(&mut stream).await?;
     let reply = shared.script().answer(request);
     shared.received.send_modify(|received| *received += 1);
-    send(&mut stream, &reply).await
+    send(&mut stream, &reply, &shared.most_taken).await
 }
 
 async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<RecordedRequest> {
@@ -252,7 +265,11 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<RecordedR
     Ok(request)
 }
 
-async fn send(stream: &mut BufReader<TcpStream>, reply: &Reply) -> io::Result<()> {
+async fn send(
+    stream: &mut BufReader<TcpStream>,
+    reply: &Reply,
+    most_taken: &AtomicU64,
+) -> io::Result<()> {
     match reply.delivery {
         Delivery::Close => return Ok(()),
         Delivery::Hang => return until_closed(stream).await,
@@ -274,7 +291,7 @@ async fn send(stream: &mut BufReader<TcpStream>, reply: &Reply) -> io::Result<()
             }
         }
         Delivery::Endless { limit } => {
-            repeat(stream, &reply.body, *limit).await?;
+            repeat(stream, &reply.body, *limit, most_taken).await?;
         }
         Delivery::EndlessDrip { part, every } => {
             stream.write_all(&reply.body).await?;
@@ -285,7 +302,7 @@ async fn send(stream: &mut BufReader<TcpStream>, reply: &Reply) -> io::Result<()
         }
         Delivery::Raw { repeated, limit } => {
             stream.write_all(&reply.body).await?;
-            repeat(stream, repeated, *limit).await?;
+            repeat(stream, repeated, *limit, most_taken).await?;
         }
         Delivery::Whole | Delivery::Close | Delivery::Hang => stream.write_all(&reply.body).await?,
     }
@@ -293,13 +310,19 @@ async fn send(stream: &mut BufReader<TcpStream>, reply: &Reply) -> io::Result<()
 }
 
 /// Sends `part` again and again; `x` where there is none.
-async fn repeat(stream: &mut BufReader<TcpStream>, part: &[u8], limit: u64) -> io::Result<()> {
+async fn repeat(
+    stream: &mut BufReader<TcpStream>,
+    part: &[u8],
+    limit: u64,
+    most_taken: &AtomicU64,
+) -> io::Result<()> {
     let part = if part.is_empty() { b"x" } else { part };
     let many = part.repeat(ENDLESS_WRITE.div_ceil(part.len()));
     let mut sent = 0;
     while sent < limit {
         stream.write_all(&many).await?;
         sent += many.len() as u64;
+        most_taken.fetch_max(sent, Ordering::Relaxed);
     }
     Ok(())
 }
@@ -377,6 +400,7 @@ mod tests {
         let server = ScriptedServer::start(vec![reply]).await;
         let answer = exchange(&server, "GET / HTTP/1.1\r\n\r\n").await;
         assert!(answer.len() >= 10_000 && answer.ends_with("A: b\r\n"), "{}", answer.len());
+        assert_eq!(server.most_taken(), answer.len() as u64 - "HTTP/1.1 200 OK\r\n".len() as u64);
     }
 
     #[tokio::test]

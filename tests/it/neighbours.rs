@@ -16,6 +16,17 @@ use super::support::{
 /// Where an endless answer ends by itself: far beyond every limit.
 const ENDLESS: u64 = 64 << 20;
 
+/// What the kernel takes of an answer for both sides, though nobody reads it: its largest
+/// send buffer is 4 MiB, and a receive buffer grows with what is read.
+const SOCKET_BUFFERS: u64 = 16 << 20;
+
+/// Longest answer of the service that is read, as `api::http` has it; heads are shorter.
+const LONGEST_ANSWER: u64 = 256 << 10;
+
+/// Longest wait for an answer, in jobs with answers that hang: only those take so long,
+/// and a machine that does other things besides does not take it for a good one.
+const PATIENCE: &str = "--request-timeout=8s";
+
 /// Time between two bytes of an answer that never ends: no idle timeout notices it.
 const DRIP: Duration = Duration::from_millis(20);
 
@@ -117,6 +128,14 @@ impl Street {
         text.replace(&self.canary.port().to_string(), "[PORT]")
     }
 
+    /// Checks that answers without end were not read much further than the limit.
+    #[track_caller]
+    fn took_no_more_than(&self, limit: u64) {
+        let most = self.service.most_taken().max(self.cdn.most_taken());
+        let allowed = limit + SOCKET_BUFFERS;
+        assert!((1..=allowed).contains(&most), "{most} bytes of an endless answer, not {allowed}");
+    }
+
     /// Checks what holds for every job, whatever the neighbours do.
     #[track_caller]
     fn did_no_harm(&self, world: &World, said: &str) {
@@ -216,8 +235,8 @@ fn a_service_that_answers_submits_badly_loses_no_other_row() {
         street.cdn.add(&format!("GET /{name}"), Reply::ok(png(street.rows)));
         scripted_status(&street.service, escaped, &street.cdn.url(&format!("/{name}")));
     }
-    let ended =
-        street.command(&world).args(["--request-timeout=3s", "--in-flight=4"]).run().code(3);
+    let ended = street.command(&world).args([PATIENCE, "--in-flight=8"]).run().code(3);
+    street.took_no_more_than(LONGEST_ANSWER);
     street.did_no_harm(&world, &ended.stderr);
     assert_snapshot!(street.failures(&world));
     let (done, failed) = audit(&world, "photos.restored").every_row_ended_once(street.rows);
@@ -248,8 +267,9 @@ fn a_service_that_tells_the_status_badly_loses_no_other_row() {
         street.status(name, reply);
         street.good();
     }
-    let words = ["--request-timeout=2s", "--deadline=3s"];
+    let words = [PATIENCE, "--deadline=4s"];
     let ended = street.command(&world).args(words).run().code(3);
+    street.took_no_more_than(LONGEST_ANSWER);
     street.did_no_harm(&world, &ended.stderr);
     let failures = street.failures(&world);
     // How long an item waited until it was looked at again is up to the scheduler.
@@ -315,6 +335,7 @@ fn pictures_that_are_none_lose_no_other_row() {
     street.media("early-hints", endless_heads()[3].1.clone());
     let words = ["--max-media-bytes=1MiB", "--max-pixels=1000000", "--download-timeout=2s"];
     let ended = street.command(&world).args(words).args(["--downloads=32"]).run().code(3);
+    street.took_no_more_than(1 << 20);
     street.did_no_harm(&world, &ended.stderr);
     assert_snapshot!(street.failures(&world));
     let (done, failed) = audit(&world, "photos.restored").every_row_ended_once(street.rows);
