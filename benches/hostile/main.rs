@@ -9,7 +9,7 @@
 //! default limits of size and shorter ones of time. Its peak resident set is compared
 //! with that of a job of as many rows whose answers are harmless. Hostile answers end by
 //! themselves after 2 GiB, and so does a job that still tries again after
-//! [`LONGEST`].
+//! [`LONGEST`]. A case whose peak is above its limit (`cases`) fails the benchmark.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -45,25 +45,34 @@ struct Figures {
 async fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with('-')).collect();
     let harmless = run(&Case::harmless()).await?;
-    println!("{:<44} {:>9} {:>6} {:>7}  end", "case", "peak MiB", "ratio", "s");
-    print("harmless", &harmless, &harmless);
+    println!("{:<44} {:>9} {:>6} {:>6} {:>7}  end", "case", "peak MiB", "limit", "ratio", "s");
+    let mut above = print(&Case::harmless(), &harmless, &harmless);
     for case in cases::all() {
         if words.is_empty() || words.iter().any(|word| case.name.contains(word.as_str())) {
             let figures = run(&case).await?;
-            print(case.name, &figures, &harmless);
+            above += print(&case, &figures, &harmless);
         }
+    }
+    if above > 0 {
+        return Err(format!("{above} above the limit").into());
     }
     Ok(())
 }
 
-fn print(name: &str, figures: &Figures, harmless: &Figures) {
+/// Prints one line, and returns how many peaks in it are above their limit.
+fn print(case: &Case, figures: &Figures, harmless: &Figures) -> u32 {
+    let is_above = figures.peak_kib > case.limit << 10;
     let end = figures.code.map_or_else(|| "stopped".to_owned(), |code| format!("exit {code}"));
     println!(
-        "{name:<44} {:>9.1} {:>6.2} {:>7.1}  {end}",
+        "{:<44} {:>9.1} {:>6} {:>6.2} {:>7.1}  {end}{}",
+        case.name,
         figures.peak_kib as f64 / 1024.0,
+        case.limit,
         figures.peak_kib as f64 / harmless.peak_kib as f64,
-        figures.took.as_secs_f64()
+        figures.took.as_secs_f64(),
+        if is_above { ", ABOVE THE LIMIT" } else { "" }
     );
+    is_above.into()
 }
 
 async fn run(case: &Case) -> Result<Figures> {
