@@ -143,9 +143,7 @@ impl Summary {
             if let Some(count) = count {
                 let note = match name {
                     "sent" => " (no answer yet; may be in doubt)",
-                    "in doubt" => {
-                        " (answer lost; perhaps paid for, so sent again only as `in_doubt` says)"
-                    }
+                    "in doubt" => " (answer lost; perhaps paid for)",
                     _ => "",
                 };
                 let _ = writeln!(text, "  {name:<9} {count}{note}");

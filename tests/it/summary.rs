@@ -21,7 +21,7 @@ fn status_shows_what_is_in_doubt_and_the_money_at_risk() {
     let ended = Command::new(&world, &["status", "photos.csv"]).with(&service).run().code(3);
     for line in [
         "  done      1\n",
-        "  in doubt  1 (answer lost; perhaps paid for, so not sent again)\n",
+        "  in doubt  1 (answer lost; perhaps paid for)\n",
         "  charged   0.0031 USD, 0.0031 USD possibly charged\n",
         "restore-batch retry --in-doubt photos.csv",
     ] {

@@ -127,6 +127,8 @@ pub(super) struct Books {
     calls: Vec<Call>,
     /// Until when earlier lives were asked to leave an endpoint alone.
     paused: BTreeMap<Endpoint, Duration>,
+    /// All pauses asked for in earlier lives together.
+    asked_before: Duration,
     number: u32,
     /// Events so far: what happens in one instant has an order too.
     events: u64,
@@ -217,8 +219,14 @@ impl Books {
         self.paused.get(&endpoint).copied().unwrap_or_default()
     }
 
+    /// Returns the sum of all pauses asked for in earlier lives.
+    pub(super) fn asked_before(&self) -> Duration {
+        self.asked_before
+    }
+
     /// Rate, slots and spacing are promised within one life of the client.
     pub(super) fn forget_calls(&mut self) {
+        self.asked_before += self.calls.iter().filter_map(|call| call.pause).sum::<Duration>();
         self.calls.clear();
         self.intents.clear();
         self.fresh.clear();
