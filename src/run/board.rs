@@ -68,6 +68,8 @@ pub(super) struct Board {
     running: BTreeMap<ItemId, Running>,
     /// Attempts in doubt whose request is being named, or that are being taken up again.
     resolving: BTreeSet<(ItemId, u32)>,
+    /// Those among them that the service has denied; their price is set aside once more.
+    denied: BTreeSet<(ItemId, u32)>,
     /// Items that fell in doubt in this run and still are, with when they were sent. They
     /// are few, because of the breaker; only kept where callbacks are waited for.
     doubtful: BTreeMap<ItemId, Instant>,
@@ -160,6 +162,7 @@ impl Board {
             parked: BTreeMap::new(),
             running: BTreeMap::new(),
             resolving: BTreeSet::new(),
+            denied: BTreeSet::new(),
             doubtful: BTreeMap::new(),
             patience,
             overdue: BTreeMap::new(),

@@ -339,8 +339,8 @@ impl Coordinator {
                 Action::Probe => {
                     self.tasks.spawn(workers.probe());
                 }
-                Action::Name { item, attempt, request_id } => {
-                    self.tasks.spawn(workers.name(item, attempt, request_id));
+                Action::Name { item, attempt, request_id, denied } => {
+                    self.tasks.spawn(workers.name(item, attempt, request_id, denied));
                 }
                 Action::Resubmit { item, attempt } => {
                     self.tasks.spawn(workers.resubmit(item, attempt));

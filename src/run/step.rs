@@ -102,7 +102,9 @@ pub(super) enum Action {
     /// Ask for the status of a request to see whether the service is back.
     Probe,
     /// Write down the name of the request of an attempt, if that is in doubt.
-    Name { item: ItemId, attempt: u32, request_id: RequestId },
+    /// An attempt that was free is only named when its price is set aside: when it was
+    /// `denied` a moment ago.
+    Name { item: ItemId, attempt: u32, request_id: RequestId, denied: bool },
     /// Take an item in doubt up again, as the policy says.
     Resubmit { item: ItemId, attempt: u32 },
     /// Write that an item is given up, whose status can never be read.

@@ -17,8 +17,8 @@ use crate::{
     api::{Known, RestoreApi, StatusOutcome, SubmitOrder},
     clock::Clock,
     core::{
-        Artifact, CallbackAddresses, Endpoint, Failure, Fence, Item, ItemEvent, ItemId, ItemState,
-        Micros, RequestId, artifact_stem,
+        Artifact, Booking, CallbackAddresses, Endpoint, Failure, Fence, Item, ItemEvent, ItemId,
+        ItemState, Micros, RequestId, artifact_stem,
     },
     fetch::{FetchError, Fetcher},
     ledger::{Ledger, LedgerError},
@@ -220,10 +220,12 @@ impl Workers {
         id: ItemId,
         attempt: u32,
         request_id: RequestId,
+        denied: bool,
     ) -> Finished {
         let named = async {
             let item = self.ledger.item(id).await?;
-            if !item.may_be_named() || item.attempts() != attempt {
+            let free = item.attempt.as_ref().is_some_and(|last| last.booking == Booking::Free);
+            if !item.may_be_named() || item.attempts() != attempt || (free && !denied) {
                 return Ok(None);
             }
             let before = item.committed();

@@ -51,7 +51,7 @@ impl Board {
         } else if let Some(request_id) = request_id {
             // Settled, waiting for its turn, or unknown: the ledger knows.
             if self.resolving.insert((id, attempt)) {
-                actions.push(Action::Name { item: id, attempt, request_id });
+                actions.push(Action::Name { item: id, attempt, request_id, denied: false });
             }
         }
     }
@@ -68,7 +68,7 @@ impl Board {
         let (id, attempt) = (item.id, item.attempts());
         if let Some(request_id) = early.and_then(|call| call.request_id) {
             self.resolving.insert((id, attempt));
-            actions.push(Action::Name { item: id, attempt, request_id });
+            actions.push(Action::Name { item: id, attempt, request_id, denied: false });
             return true;
         }
         let resubmit =
@@ -92,13 +92,16 @@ impl Board {
         actions: &mut Vec<Action>,
     ) {
         self.resolving.remove(&(id, attempt));
+        let denied = self.denied.remove(&(id, attempt));
+        let reserved = if denied { self.rules.price } else { Micros::ZERO };
         let Some((item, before)) = change else {
+            self.budget.settle(reserved, Micros::ZERO);
             tracing::debug!(item.id = %id, "a callback that changes nothing");
             return;
         };
         if let (ItemState::Submitted, Some(request)) = (item.state, &item.request) {
             let request_id = request.id.clone();
-            self.budget.settle(before, item.committed());
+            self.budget.settle(before + reserved, item.committed());
             self.take_back(id);
             let was_told = self.doubtful.remove(&id).is_some();
             let source = item.source.clone();
@@ -125,9 +128,14 @@ impl Board {
     ) -> bool {
         let name = early.and_then(|call| call.request_id.clone());
         let Some(request_id) = name.filter(|_| item.may_be_named()) else { return false };
+        // Money that was given back may be spent already: the cap counts for a name too.
+        if !self.budget.reserve(self.rules.price) {
+            return false;
+        }
         let attempt = item.attempts();
         self.resolving.insert((item.id, attempt));
-        actions.push(Action::Name { item: item.id, attempt, request_id });
+        self.denied.insert((item.id, attempt));
+        actions.push(Action::Name { item: item.id, attempt, request_id, denied: true });
         true
     }
 

@@ -4,8 +4,8 @@
 //! the next run begins with it closed. Only what the service said in so many words is
 //! kept: the pause after a 429 that names none is a guess of ours.
 //!
-//! A pause longer than the outage limit ends a run, as it does where it is heard: the run
-//! waits for the limit, halts, and finishes what it can. The next one does the same.
+//! A pause longer than the outage limit is waited for, where it is heard and by the next
+//! run: the service has said when it will answer.
 
 use std::time::Duration;
 

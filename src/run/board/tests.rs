@@ -89,7 +89,7 @@ impl Table {
                     self.probing = true;
                 }
                 Action::Load { .. } => words.push("load".into()),
-                Action::Name { item, attempt, request_id } => {
+                Action::Name { item, attempt, request_id, .. } => {
                     words.push(format!("name {item} {attempt} {request_id}"));
                 }
                 Action::Resubmit { item, .. } => words.push(format!("resubmit {item}")),

@@ -124,7 +124,7 @@ async fn only_the_latest_attempt_is_named() {
     let coordinator = Coordinator::new(parts, Arc::new(rules()), budget, intake, stops);
     let name = async |id, attempt| {
         let workers = coordinator.workers.clone();
-        match workers.name(ItemId(id), attempt, RequestId("r1".into())).await {
+        match workers.name(ItemId(id), attempt, RequestId("r1".into()), false).await {
             Finished::Resolved { change, .. } => change.map(|(item, _)| item.state),
             other => panic!("{other:?}"),
         }
