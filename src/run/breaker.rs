@@ -106,9 +106,13 @@ impl Outage {
         Self { since: now, waiting_since: now, last, paused_until: None, told: false }
     }
 
-    /// The service asks for a pause. Once patience has ended, no further one prolongs it.
+    /// The service asks for a pause. Patience begins when the first is over; once it has
+    /// ended, no further pause prolongs it.
     fn pause(&mut self, pause: Option<Duration>, limit: Duration, now: Instant) {
-        if let Some(pause) = pause.filter(|_| now < self.waiting_since + limit) {
+        let Some(pause) = pause else { return };
+        if self.since == now {
+            self.waiting_since = now + pause;
+        } else if now < self.waiting_since + limit {
             self.paused_until = Some(now + pause + AFTER_PAUSE);
         }
     }
@@ -341,7 +345,7 @@ impl Breaker {
         for outage in
             [&mut self.submits, &mut self.throttles, &mut self.fetches].into_iter().flatten()
         {
-            outage.waiting_since = now;
+            outage.waiting_since = outage.waiting_since.max(now);
         }
     }
 
@@ -447,7 +451,7 @@ mod tests {
         assert_eq!(breaker.probe_at(), Some(now + Duration::from_mins(1)));
         assert_eq!(breaker.sane(now), None);
         assert!(!breaker.allows_submit(None, now));
-        assert_eq!(breaker.lasted_too_long(now + Duration::from_mins(2)).unwrap().0.as_secs(), 120);
+        assert_eq!(breaker.lasted_too_long(now + Duration::from_mins(2)).unwrap().0.as_secs(), 60);
     }
 
     #[tokio::test(start_paused = true)]
@@ -470,11 +474,12 @@ mod tests {
         let pause = Some(Duration::from_secs(100));
         let mut breaker = Breaker::new(LIMIT);
         breaker.throttled(failure(), pause, began);
-        assert_eq!(breaker.patience_ends(), Some(after(160)));
-        assert_eq!(breaker.lasted_too_long(after(159)), None);
+        assert_eq!(breaker.patience_ends(), Some(after(107)));
         breaker.throttled(failure(), pause, after(100));
-        assert_eq!(breaker.lasted_too_long(after(160)).unwrap().0.as_secs(), 160);
-        breaker.sane(after(161));
+        assert_eq!(breaker.lasted_too_long(after(259)), None);
+        breaker.throttled(failure(), pause, after(200));
+        assert_eq!(breaker.lasted_too_long(after(260)).unwrap().0.as_secs(), 160);
+        breaker.sane(after(261));
         assert_eq!(breaker.lasted_too_long(after(1_000)), None);
     }
 }
