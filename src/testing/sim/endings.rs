@@ -46,7 +46,7 @@ impl World {
         let Scenario { faults, .. } = self.scenario;
         let explained = match ending {
             Ending::Returned(outcome) => {
-                self.check_rest(outcome, self.asked_for_long(books))?;
+                self.check_rest(outcome, asked_for_long(books))?;
                 self.explains(books, outcome)
             }
             Ending::Broke(LedgerError::Unavailable(_)) => faults.ledger_down.seconds > 0,
@@ -87,21 +87,11 @@ impl World {
                 let lasts = |window: Window| window.seconds >= OUTAGE_LIMIT.as_secs();
                 let never = faults.submit.unanswered() >= 1.0;
                 let windows = [faults.down, faults.silent, faults.media_down];
-                let explained = never || self.asked_for_long(books);
+                let explained = never || asked_for_long(books);
                 *lasted >= OUTAGE_LIMIT && (explained || windows.into_iter().any(lasts))
             }
             HaltCause::Output(_) => faults.disk_full.seconds > 0,
         }
-    }
-
-    /// Returns true when the service itself has asked for pauses of nearly an outage's length:
-    /// a server whose clock is a day ahead does.
-    fn asked_for_long(&self, books: &Books) -> bool {
-        let both = |life| [Endpoint::Submit, Endpoint::Poll].map(|of| books.calls_of(life, of));
-        // A pause outlives the run that was asked for it, and a client that was taken over.
-        let calls = books.lives().into_iter().flat_map(both).flatten();
-        let asked: Duration = calls.filter_map(|call| call.pause).sum();
-        asked + books.asked_before() + OUTAGE_SLACK >= OUTAGE_LIMIT
     }
 
     /// I1: a run that says it is through leaves nothing, and one that has spent all it may
@@ -160,4 +150,14 @@ pub(super) fn word(ending: &Ending) -> String {
         Ending::Broke(error) => error.to_string(),
         Ending::Endless => "it has no end".to_owned(),
     }
+}
+
+/// Returns true when the service itself has asked for pauses of nearly an outage's length:
+/// a server whose clock is a day ahead does.
+fn asked_for_long(books: &Books) -> bool {
+    let both = |life| [Endpoint::Submit, Endpoint::Poll].map(|of| books.calls_of(life, of));
+    // A pause outlives the run that was asked for it, and a client that was taken over.
+    let calls = books.lives().into_iter().flat_map(both).flatten();
+    let asked: Duration = calls.filter_map(|call| call.pause).sum();
+    asked + books.asked_before() + OUTAGE_SLACK >= OUTAGE_LIMIT
 }
