@@ -1,6 +1,6 @@
 //! Finds the end of a picture file, because decoders forgive a missing one.
 //!
-//! Walks the container only; pixels are [`verify`](super::verify)'s business.
+//! Walks the container only; pixels are [`verify`](mod@super::verify)'s business.
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 
