@@ -5,7 +5,7 @@ use super::{
     World,
     books::Accepted,
     checks::Verdict,
-    scenario::{FETCH_TRIES, MOST_REFRESHES, Stopping},
+    scenario::{FETCH_TRIES, MOST_REFRESHES, Scenario, Stopping},
     scene::lock,
     service::is_late,
 };
@@ -26,13 +26,19 @@ impl World {
                     let tried = is_named_by(&item, &id) && self.was_tried(&item, request);
                     invariant::result_is_kept(&item, &id, tried)?;
                 }
-                // Who was taken over may hear the last word, and can write it down no more.
-                if request.heard.word && self.scenario.stops != Stopping::Takeover {
+                if request.heard.word && self.writes_what_it_hears() {
                     invariant::booking_is_exact(&id, request.is_paid(), booking)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Who was taken over, or has a ledger that fails, may hear the last word and not be able
+    /// to write it down.
+    fn writes_what_it_hears(&self) -> bool {
+        let Scenario { stops, faults, .. } = self.scenario;
+        stops != Stopping::Takeover && faults.ledger_down.seconds == 0
     }
 
     /// Returns true when everything was tried that has to be before an item fails as this

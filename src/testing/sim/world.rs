@@ -33,8 +33,8 @@ use crate::{
 const MOST_LIVES: u32 = 50;
 
 /// No life lasts longer: the deadline of a stuck request is an hour, and what is retried has
-/// one again.
-const LONGEST_LIFE: Duration = Duration::from_hours(6);
+/// one again; but a service may ask for a pause of an hour again and again.
+const LONGEST_LIFE: Duration = Duration::from_hours(24);
 
 /// How long the owner takes to come back to a job that ended early.
 const OWNER_AWAY: Duration = Duration::from_mins(1);
