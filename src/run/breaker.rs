@@ -97,13 +97,22 @@ struct Outage {
     last: Failure,
     /// The service asked for a pause that patience does not cut short.
     paused_until: Option<Instant>,
+    /// It is more than one failure, after which nobody may have asked again.
+    confirmed: bool,
     /// People were told of it.
     told: bool,
 }
 
 impl Outage {
     fn new(last: Failure, now: Instant) -> Self {
-        Self { since: now, waiting_since: now, last, paused_until: None, told: false }
+        Self {
+            since: now,
+            waiting_since: now,
+            last,
+            paused_until: None,
+            confirmed: true,
+            told: false,
+        }
     }
 
     /// The service asks for a pause. Patience begins when the first is over; once it has
@@ -277,7 +286,10 @@ impl Breaker {
     /// A poll was not answered. Returns true when people should be told of an outage
     /// that they do not know of from submits.
     pub(super) fn poll_failed(&mut self, failure: Failure, now: Instant) -> bool {
-        let polls = self.polls.get_or_insert_with(|| Outage::new(failure.clone(), now));
+        let first = || Outage { confirmed: false, ..Outage::new(failure.clone(), now) };
+        let polls = self.polls.get_or_insert_with(first);
+        // The next poll may be an hour away: one failure is no outage.
+        polls.confirmed |= now > polls.since;
         polls.last = failure;
         let lasts = now.duration_since(polls.since) >= POLL_HICCUP;
         let tell = lasts && !polls.told && self.state == State::Closed;
@@ -365,7 +377,7 @@ impl Breaker {
     fn outages(&self) -> impl Iterator<Item = &Outage> {
         let all =
             [&self.submits, &self.polls, &self.throttles, &self.poll_throttles, &self.fetches];
-        all.into_iter().flatten()
+        all.into_iter().flatten().filter(|outage| outage.confirmed)
     }
 
     fn open(&mut self, failure: Failure, pause: Option<Duration>, now: Instant) {
