@@ -66,10 +66,9 @@ pub(super) struct Board {
     /// Waiting for a time; their state says for what.
     parked: BTreeMap<ItemId, Waiting>,
     running: BTreeMap<ItemId, Running>,
-    /// Attempts in doubt whose request is being named, or that are being taken up again.
-    resolving: BTreeSet<(ItemId, u32)>,
-    /// Those among them that the service has denied; their price is set aside once more.
-    denied: BTreeSet<(ItemId, u32)>,
+    /// Attempts in doubt whose request is being named, or that are being taken up again,
+    /// with what is set aside once more for those that the service has denied.
+    resolving: BTreeMap<(ItemId, u32), Micros>,
     /// Items that fell in doubt in this run and still are, with when they were sent. They
     /// are few, because of the breaker; only kept where callbacks are waited for.
     doubtful: BTreeMap<ItemId, Instant>,
@@ -161,8 +160,7 @@ impl Board {
             lanes: Lanes::default(),
             parked: BTreeMap::new(),
             running: BTreeMap::new(),
-            resolving: BTreeSet::new(),
-            denied: BTreeSet::new(),
+            resolving: BTreeMap::new(),
             doubtful: BTreeMap::new(),
             patience,
             overdue: BTreeMap::new(),
@@ -212,7 +210,7 @@ impl Board {
     fn in_hand(&self) -> BTreeSet<ItemId> {
         let Lanes { stage, submit, poll, fetch } = &self.lanes;
         let lanes = [stage, submit, poll, fetch].into_iter().flatten().map(|item| item.id);
-        let resolving = self.resolving.iter().map(|(id, _)| *id);
+        let resolving = self.resolving.keys().map(|(id, _)| *id);
         let waiting = self.parked.keys().chain(self.running.keys()).copied();
         lanes.chain(resolving).chain(waiting).collect()
     }

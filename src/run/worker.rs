@@ -186,15 +186,15 @@ impl Workers {
     /// that fails is asked a few times more, and the name is logged.
     async fn keep(&self, id: ItemId, event: ItemEvent) -> Result<Item, LedgerError> {
         let mut waits = KEEP_WAITS.iter();
-        let mut tries = 0;
         loop {
             let error = match self.advance(id, event.clone()).await {
                 Ok(item) => return Ok(item),
                 // A write that was reported as failed has reached the disk nevertheless.
-                Err(LedgerError::Illegal { .. }) if tries > 0 => return self.ledger.item(id).await,
+                Err(LedgerError::Illegal { .. }) if waits.len() < KEEP_WAITS.len() => {
+                    return self.ledger.item(id).await;
+                }
                 Err(error) => error,
             };
-            tries += 1;
             if let ItemEvent::Accepted { request_id, .. } | ItemEvent::RequestNamed { request_id } =
                 &event
             {
@@ -239,7 +239,11 @@ impl Workers {
     pub(super) async fn resubmit(self: Arc<Self>, id: ItemId, attempt: u32) -> Finished {
         let result = self.advance(id, ItemEvent::Resubmit).await;
         // Taking up again commits nothing yet.
-        resolved(id, attempt, result.map(|item| Some((item.clone(), item.committed()))))
+        let unchanged = |item: Item| {
+            let committed = item.committed();
+            Some((item, committed))
+        };
+        resolved(id, attempt, result.map(unchanged))
     }
 
     /// Reads the next items that are not submitted yet.

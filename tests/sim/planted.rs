@@ -241,32 +241,39 @@ fn a_picture_given_up_at_the_first_404_is_seen() {
     assert_eq!(violated(build), ["result"]);
 }
 
-/// A download that is given up at the first break.
-struct Impatient(Arc<dyn Fetcher>);
+type Delivery = Result<Artifact, FetchError>;
 
-impl Fetcher for Impatient {
-    fn deliver<'a>(
-        &'a self,
-        media_url: &'a str,
-        stem: &'a str,
-    ) -> BoxFuture<'a, Result<Artifact, FetchError>> {
-        Box::pin(async move {
-            match self.0.deliver(media_url, stem).await {
-                Err(FetchError::Retry { failure, .. }) => Err(FetchError::Permanent(failure)),
-                result => result,
-            }
-        })
+/// A fetcher whose every end is told otherwise.
+struct Misreported(Arc<dyn Fetcher>, fn(Delivery) -> Delivery);
+
+impl Fetcher for Misreported {
+    fn deliver<'a>(&'a self, media_url: &'a str, stem: &'a str) -> BoxFuture<'a, Delivery> {
+        Box::pin(async move { self.1(self.0.deliver(media_url, stem).await) })
     }
+}
+
+fn with_fetch_bug(world: World, bug: fn(Delivery) -> Delivery) -> World {
+    world.with_fetcher(Arc::new(move |inner| Arc::new(Misreported(inner, bug))))
+}
+
+/// A download that is given up at the first break.
+fn impatient(end: Delivery) -> Delivery {
+    match end {
+        Err(FetchError::Retry { failure, .. }) => Err(FetchError::Permanent(failure)),
+        end => end,
+    }
+}
+
+/// A download that vouches for more than it has written.
+fn cut_file(end: Delivery) -> Delivery {
+    end.map(|artifact| Artifact { bytes: artifact.bytes + 1, ..artifact })
 }
 
 #[test]
 fn a_picture_given_up_at_the_first_break_is_seen() {
     let fetch = FetchFaults { cut: 0.3, ..FetchFaults::default() };
     let scenario = Scenario { faults: Faults { fetch, ..Faults::default() }, ..small() };
-    let build = |seed| {
-        let world = World::new(seed, scenario.clone());
-        world.with_fetcher(Arc::new(|inner| Arc::new(Impatient(inner))))
-    };
+    let build = |seed| with_fetch_bug(World::new(seed, scenario.clone()), impatient);
     assert_eq!(violated(build), ["result"]);
 }
 
@@ -292,28 +299,9 @@ fn a_failed_request_that_is_booked_as_perhaps_is_seen() {
     assert_eq!(violated(build), ["money"]);
 }
 
-/// A download that vouches for more than it has written.
-struct CutFile(Arc<dyn Fetcher>);
-
-impl Fetcher for CutFile {
-    fn deliver<'a>(
-        &'a self,
-        media_url: &'a str,
-        stem: &'a str,
-    ) -> BoxFuture<'a, Result<Artifact, FetchError>> {
-        Box::pin(async move {
-            let artifact = self.0.deliver(media_url, stem).await?;
-            Ok(Artifact { bytes: artifact.bytes + 1, ..artifact })
-        })
-    }
-}
-
 #[test]
 fn a_cut_file_that_counts_as_whole_is_seen() {
-    let build = |seed| {
-        let world = World::new(seed, small());
-        world.with_fetcher(Arc::new(|inner| Arc::new(CutFile(inner))))
-    };
+    let build = |seed| with_fetch_bug(World::new(seed, small()), cut_file);
     assert_eq!(violated(build), ["I5"]);
 }
 
@@ -321,7 +309,7 @@ fn a_cut_file_that_counts_as_whole_is_seen() {
 #[test]
 #[should_panic(expected = "I5 does not hold")]
 fn dropping_a_broken_world_is_enough() {
-    let mut world = World::new(1, small()).with_fetcher(Arc::new(|inner| Arc::new(CutFile(inner))));
+    let mut world = with_fetch_bug(World::new(1, small()), cut_file);
     let ending = world.live(None);
     assert!(!matches!(ending, Ok(Ending::Crashed)));
 }

@@ -6,6 +6,8 @@
 //! name need not be paid for twice. An item in doubt says nothing about the service when
 //! it is named, so that the breaker is not told.
 
+use std::collections::btree_map::Entry;
+
 use tokio::time::Instant;
 
 use super::{
@@ -50,7 +52,8 @@ impl Board {
             }
         } else if let Some(request_id) = request_id {
             // Settled, waiting for its turn, or unknown: the ledger knows.
-            if self.resolving.insert((id, attempt)) {
+            if let Entry::Vacant(vacant) = self.resolving.entry((id, attempt)) {
+                vacant.insert(Micros::ZERO);
                 actions.push(Action::Name { item: id, attempt, request_id, denied: false });
             }
         }
@@ -67,14 +70,14 @@ impl Board {
     ) -> bool {
         let (id, attempt) = (item.id, item.attempts());
         if let Some(request_id) = early.and_then(|call| call.request_id) {
-            self.resolving.insert((id, attempt));
+            self.resolving.insert((id, attempt), Micros::ZERO);
             actions.push(Action::Name { item: id, attempt, request_id, denied: false });
             return true;
         }
         let resubmit =
             self.rules.in_doubt == InDoubtPolicy::Resubmit && attempt < MOST_DOUBTFUL_SUBMITS;
         if resubmit {
-            self.resolving.insert((id, attempt));
+            self.resolving.insert((id, attempt), Micros::ZERO);
             actions.push(Action::Resubmit { item: id, attempt });
         } else if self.patience.is_some() {
             self.doubtful.insert(id, sent);
@@ -91,9 +94,7 @@ impl Board {
         change: Option<(Item, Micros)>,
         actions: &mut Vec<Action>,
     ) {
-        self.resolving.remove(&(id, attempt));
-        let denied = self.denied.remove(&(id, attempt));
-        let reserved = if denied { self.rules.price } else { Micros::ZERO };
+        let reserved = self.resolving.remove(&(id, attempt)).unwrap_or(Micros::ZERO);
         let Some((item, before)) = change else {
             self.budget.settle(reserved, Micros::ZERO);
             tracing::debug!(item.id = %id, "a callback that changes nothing");
@@ -133,15 +134,14 @@ impl Board {
             return false;
         }
         let attempt = item.attempts();
-        self.resolving.insert((item.id, attempt));
-        self.denied.insert((item.id, attempt));
+        self.resolving.insert((item.id, attempt), self.rules.price);
         actions.push(Action::Name { item: item.id, attempt, request_id, denied: true });
         true
     }
 
     /// Returns true while the request of an item that waits for its submit is being named.
     pub(super) fn is_being_named(&self, item: &Item) -> bool {
-        self.resolving.contains(&(item.id, item.attempts()))
+        self.resolving.contains_key(&(item.id, item.attempts()))
     }
 
     /// An item that was to be submitted again is at the service already.

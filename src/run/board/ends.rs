@@ -103,20 +103,14 @@ impl Board {
             }
             Signal::Down { failure, retry_after } if submit => {
                 // The breaker hears only the first of those that fail together.
-                if let Some(pause) = retry_after {
-                    self.asked_to_pause(Endpoint::Submit, pause);
-                    self.pacer.pause(Endpoint::Submit, pause);
-                }
+                self.pause_as_asked(Endpoint::Submit, retry_after);
                 if self.breaker.down(failure.clone(), retry_after, now) {
                     self.told.push(RunEvent::Outage { failure });
                 }
                 None
             }
             Signal::Down { failure, retry_after } => {
-                if let Some(pause) = retry_after {
-                    self.asked_to_pause(Endpoint::Poll, pause);
-                    self.pacer.pause(Endpoint::Poll, pause);
-                }
+                self.pause_as_asked(Endpoint::Poll, retry_after);
                 if self.breaker.poll_failed(failure.clone(), now) {
                     self.told.push(RunEvent::Outage { failure });
                 }
@@ -149,10 +143,7 @@ impl Board {
         let now = self.clock.instant();
         match signal {
             Signal::Down { failure, retry_after } => {
-                if let Some(pause) = retry_after {
-                    self.asked_to_pause(Endpoint::Poll, pause);
-                    self.pacer.pause(Endpoint::Poll, pause);
-                }
+                self.pause_as_asked(Endpoint::Poll, retry_after);
                 self.breaker.probed(Err(failure), now);
             }
             Signal::Account(failure) => self.halt(HaltCause::Account(failure), false),

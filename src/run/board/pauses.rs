@@ -73,6 +73,14 @@ impl Board {
         }
     }
 
+    /// Closes a gate for a pause that the service asked for, if it did.
+    pub(super) fn pause_as_asked(&mut self, endpoint: Endpoint, pause: Option<Duration>) {
+        if let Some(pause) = pause {
+            self.asked_to_pause(endpoint, pause);
+            self.pacer.pause(endpoint, pause);
+        }
+    }
+
     /// Tells the ledger of pauses that it does not know.
     pub(super) fn keep_pauses(&mut self, actions: &mut Vec<Action>) {
         let untold = std::mem::take(&mut self.pauses.untold);
