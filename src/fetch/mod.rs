@@ -10,7 +10,7 @@
 //!
 //! Not responsible for: when to fetch and how often (`run`), which name a picture
 //! gets (`manifest`). Called by `run`; the gateway borrows [`GuardedClient`] to read
-//! the pictures it is asked to restore.
+//! the pictures it is asked to restore, and [`write_whole`] to keep their results.
 
 mod address;
 mod address_guard;
@@ -27,5 +27,5 @@ pub use address_guard::is_public;
 pub use contract::{FetchError, Fetcher};
 pub use fetcher::{FetchLimits, HttpFetcher};
 pub use http::{ClientSettings, GetError, GetErrorKind, GetLimits, GuardedClient, Received};
-pub use publish::{TEMPORARY_PREFIX, sweep_leftovers};
+pub use publish::{TEMPORARY_PREFIX, sweep_leftovers, write_whole};
 pub use verify::{Claim, Picture, Rejection, claim, verify};

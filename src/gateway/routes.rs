@@ -15,6 +15,7 @@ use super::{
     faults::Fault,
     local_files::{LOCAL_FILES_PATH, local_file},
     media::{MEDIA_TYPE, media, media_path},
+    ready::ready,
     refusal::Refusal,
     shared::Shared,
     stats::{BookedRequest, GatewayStats},
@@ -31,6 +32,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route(&media_path("{id}"), get(media))
         .route(&format!("{LOCAL_FILES_PATH}{{*file}}"), get(local_file))
         .route("/healthz", get(health))
+        .route("/readyz", get(ready))
         .merge(books)
         .method_not_allowed_fallback(async || Refusal::method_not_allowed())
         .fallback(async || Refusal::not_found("There is nothing at this address."))

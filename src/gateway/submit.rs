@@ -13,7 +13,12 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
-    connection::Switch, faults::Fault, refusal::Refusal, shared::Shared, worker::FAULT_PAUSE,
+    connection::Switch,
+    faults::Fault,
+    refusal::Refusal,
+    shared::{Shared, Submission},
+    store::IdempotencyKey,
+    worker::FAULT_PAUSE,
 };
 use crate::{
     api::wire::{STATUS_PATH, Status, SubmitBody, SubmitReply},
@@ -32,8 +37,7 @@ const DEFAULT_VERSION: &str = "v1.4";
 
 /// Handles a submit.
 ///
-/// Nothing waits between charging and queueing, so a client that goes away in the middle
-/// leaves either a whole request or none.
+/// A client that goes away in the middle leaves either a whole request or none.
 pub(super) async fn submit(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(connection): ConnectInfo<Switch>,
@@ -43,6 +47,7 @@ pub(super) async fn submit(
     let account = shared.accounts.authenticate(&headers)?;
     shared.accounts.admit(account)?;
     let body = read(&headers, body)?;
+    let idempotency = IdempotencyKey::of(&headers, &body)?;
 
     let faults = &shared.settings.faults;
     let number = shared.next_submit();
@@ -59,7 +64,8 @@ pub(super) async fn submit(
         connection.cut();
         return Err(Refusal::internal());
     }
-    let id = shared.accept(account, number, body)?;
+    let submission = Submission { number, body, idempotency, callback_url: None };
+    let id = shared.accept(account, submission).await?;
     tracing::debug!(request.id = %id, "accepted");
     if faults.hits(Fault::ReplyLost, number) {
         connection.cut();

@@ -3,11 +3,10 @@
 use std::{num::NonZeroUsize, sync::Arc};
 
 use jiff::Timestamp;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::bench::{Bench, KEY, assert_error, settings};
+use super::bench::{Bench, KEY, access_key, assert_error, settings};
 use crate::{
     api::wire::{KEY_HEADER, STATUS_PATH, SUBMIT_PATH},
     gateway::{Gateway, GatewaySettings},
@@ -109,7 +108,7 @@ async fn errors_have_the_documented_shape() {
 #[tokio::test]
 async fn a_request_is_unknown_to_other_keys() {
     let mut settings = settings();
-    settings.keys.push(SecretString::from("other".to_owned()));
+    settings.keys.push(access_key("other", "other"));
     let bench = Bench::start(settings).await;
     let id = bench.accepted().await;
     let path = format!("{STATUS_PATH}{id}");
