@@ -6,3 +6,4 @@ mod faults;
 mod files;
 mod lifecycle;
 mod money;
+mod restart;
