@@ -33,10 +33,10 @@ pub(in crate::gateway) async fn recover(
     now: Timestamp,
 ) -> Result<(), StateError> {
     let results = state.results();
-    let states: HashMap<_, _> =
+    let known: HashMap<_, _> =
         kept.records.iter().map(|record| (record.id.clone(), record.status)).collect();
     let folder = results.clone();
-    let looked = tokio::task::spawn_blocking(move || look(&folder, &states)).await;
+    let looked = tokio::task::spawn_blocking(move || look(&folder, &known)).await;
     let found = looked
         .unwrap_or_else(|error| Err(io::Error::other(error)))
         .map_err(|source| StateError::Folder { path: results, source })?;
