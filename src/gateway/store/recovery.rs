@@ -107,15 +107,18 @@ fn whole(path: &Path) -> io::Result<Option<ResultFacts>> {
 
 #[cfg(test)]
 mod tests {
-    use image::DynamicImage;
+    use std::io::Cursor;
+
+    use image::{DynamicImage, ImageFormat};
 
     use super::*;
-    use crate::engine::encode_png;
 
     #[test]
     fn only_whole_results_of_open_requests_count() {
         let folder = tempfile::tempdir().unwrap();
-        let png = encode_png(&DynamicImage::new_rgb8(3, 2), None).unwrap();
+        let mut png = Cursor::new(Vec::new());
+        DynamicImage::new_rgb8(3, 2).write_to(&mut png, ImageFormat::Png).unwrap();
+        let png = png.into_inner();
         let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
         write("open.png", &png);
         write("cut.png", &png[..png.len() - 1]);
