@@ -10,7 +10,7 @@
 //!
 //! Not responsible for: when to fetch and how often (`run`), which name a picture
 //! gets (`manifest`). Called by `run`; the gateway borrows [`GuardedClient`] to read
-//! the pictures it is asked to restore.
+//! the pictures it is asked to restore, and to call back.
 
 mod address;
 mod address_guard;
@@ -18,6 +18,7 @@ mod completeness;
 mod contract;
 mod fetcher;
 mod http;
+mod post;
 mod publish;
 mod resolver;
 mod verify;
@@ -27,5 +28,6 @@ pub use address_guard::is_public;
 pub use contract::{FetchError, Fetcher};
 pub use fetcher::{FetchLimits, HttpFetcher};
 pub use http::{ClientSettings, GetError, GetErrorKind, GetLimits, GuardedClient, Received};
+pub use post::Posted;
 pub use publish::{TEMPORARY_PREFIX, sweep_leftovers};
 pub use verify::{Claim, Picture, Rejection, claim, verify};

@@ -26,12 +26,15 @@
 //! [`Engine`]: crate::engine::Engine
 
 mod accounts;
+mod body;
+mod conditions;
 mod connection;
 mod fault_spec;
 mod faults;
 mod file_reply;
 mod local_files;
 mod media;
+mod openapi;
 mod range;
 mod refusal;
 mod requests;
@@ -40,6 +43,8 @@ mod server;
 mod settings;
 mod shared;
 mod stats;
+mod status;
+mod submission;
 mod submit;
 mod worker;
 
