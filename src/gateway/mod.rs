@@ -26,6 +26,7 @@
 //! [`Engine`]: crate::engine::Engine
 
 mod accounts;
+mod asked;
 mod body;
 mod conditions;
 mod connection;
@@ -44,7 +45,7 @@ mod settings;
 mod shared;
 mod stats;
 mod status;
-mod submission;
+
 mod submit;
 mod worker;
 

@@ -16,7 +16,7 @@ use super::{
     faults::Fault,
     refusal::Refusal,
     shared::Shared,
-    submission::{Submission, expect_json},
+    asked::{Asked, expect_json},
     worker::FAULT_PAUSE,
 };
 use crate::api::wire::{STATUS_PATH, Status, SubmitReply};
@@ -34,7 +34,7 @@ pub(super) async fn submit(
     let account = shared.accounts.authenticate(&headers)?;
     shared.accounts.admit(account)?;
     expect_json(&headers)?;
-    let submission = Submission::read(&headers, &read_body(body).await?, &shared.client)?;
+    let asked = Asked::read(&headers, &read_body(body).await?, &shared.client)?;
 
     let faults = &shared.settings.faults;
     let number = shared.next_submit();
@@ -51,7 +51,7 @@ pub(super) async fn submit(
         connection.cut();
         return Err(Refusal::internal());
     }
-    let id = shared.accept(account, number, submission.body)?;
+    let id = shared.accept(account, number, asked.body)?;
     tracing::debug!(request.id = %id, "accepted");
     if faults.hits(Fault::ReplyLost, number) {
         connection.cut();

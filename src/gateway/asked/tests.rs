@@ -9,7 +9,7 @@ fn client(allow_private: bool) -> GuardedClient {
 }
 
 fn read(body: impl AsRef<[u8]>) -> Result<SubmitBody, Refusal> {
-    Submission::read(&HeaderMap::new(), body.as_ref(), &client(false)).map(|read| read.body)
+    Asked::read(&HeaderMap::new(), body.as_ref(), &client(false)).map(|read| read.body)
 }
 
 #[track_caller]
@@ -115,7 +115,7 @@ fn called(addresses: &[&str], allow_private: bool) -> Result<Option<String>, Ref
     let name = HeaderName::from_bytes(WEBHOOK_HEADER.as_bytes()).unwrap();
     let headers = addresses.iter().map(|address| (name.clone(), address.parse().unwrap()));
     let body = br#"{"img":"http://h/a"}"#;
-    Submission::read(&headers.collect(), body, &client(allow_private)).map(|read| read.webhook)
+    Asked::read(&headers.collect(), body, &client(allow_private)).map(|read| read.callback_url)
 }
 
 #[test]

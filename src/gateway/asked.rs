@@ -31,11 +31,11 @@ const DEFAULT_VERSION: &str = "v1.4";
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Submission {
+pub(super) struct Asked {
     /// The documented fields, defaults filled in.
     pub(super) body: SubmitBody,
     /// Where to call back.
-    pub(super) webhook: Option<String>,
+    pub(super) callback_url: Option<String>,
 }
 
 /// The fields that are documented; whether they hold what they should comes later.
@@ -46,7 +46,7 @@ struct Fields {
     version: Option<Value>,
 }
 
-impl Submission {
+impl Asked {
     /// Reads headers and body. `client` says which addresses may be opened, as far as
     /// that is known without asking for a name.
     ///
@@ -64,7 +64,7 @@ impl Submission {
             scale: scale(fields.scale)?,
             version: version(fields.version)?,
         };
-        Ok(Self { body, webhook: webhook(headers, client)? })
+        Ok(Self { body, callback_url: callback_url(headers, client)? })
     }
 }
 
@@ -132,7 +132,7 @@ fn is_version(text: &str) -> bool {
         && !text.contains(char::is_control)
 }
 
-fn webhook(headers: &HeaderMap, client: &GuardedClient) -> Result<Option<String>, Refusal> {
+fn callback_url(headers: &HeaderMap, client: &GuardedClient) -> Result<Option<String>, Refusal> {
     let mut given = headers.get_all(WEBHOOK_HEADER).iter();
     let Some(address) = given.next() else {
         return Ok(None);
