@@ -17,6 +17,8 @@ pub mod core;
 
 pub mod clock;
 
+mod sqlite;
+
 // The flow, in order.
 pub mod manifest;
 

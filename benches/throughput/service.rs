@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::Path, sync::Arc};
 use axum::{Router, http::StatusCode, routing};
 use restore_batch::{
     engine::InstantEngine,
-    gateway::{Gateway, GatewaySettings, LocalFiles},
+    gateway::{AccessKey, Gateway, GatewaySettings, LocalFiles},
 };
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -26,7 +26,7 @@ impl Instant {
     pub(super) async fn start(folder: &Path, pictures: usize) -> Result<Self> {
         let files = LocalFiles::new([7; 32]);
         let settings = GatewaySettings {
-            keys: vec![SecretString::from("bench")],
+            keys: vec![AccessKey::new("bench", &SecretString::from("bench"))],
             workers: NonZeroUsize::new(8).ok_or("eight is not zero")?,
             allow_private: true,
             local_files: Some(files.clone()),

@@ -5,10 +5,12 @@ use std::{
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use jiff::SignedDuration;
 use url::Url;
 
 use super::flags::SettingFlags;
@@ -80,6 +82,8 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Serve the same API on this machine, with the local engine.
     Gateway(Box<GatewayArgs>),
+    /// Make a key for the gateway, shown once, and its entry for the key file.
+    GatewayKey(GatewayKeyArgs),
     /// Print the completion script of a shell.
     Completions {
         /// The shell.
@@ -155,10 +159,14 @@ pub(super) struct GatewayArgs {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:8787")]
     pub(super) listen: SocketAddr,
-    /// File with the accepted API keys, one a line; without it nobody needs a key, which
-    /// is possible on loopback only.
+    /// TOML file with the accepted keys, hashed; `restore-batch gateway-key` makes entries.
+    /// Without it nobody needs a key, which is possible on loopback only.
     #[arg(long, value_name = "FILE")]
-    pub(super) key_file: Option<PathBuf>,
+    pub(super) keys: Option<PathBuf>,
+    /// Folder of requests, money and results, for one gateway at a time [default:
+    /// restore-batch/gateway in the user's data folder].
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
     /// Root of the gateway as its clients see it, when that is not where it listens.
     #[arg(long, value_name = "URL")]
     pub(super) public_url: Option<Url>,
@@ -168,13 +176,21 @@ pub(super) struct GatewayArgs {
     /// Requests that may wait; one more is answered with 429.
     #[arg(long, value_name = "COUNT", default_value = "1000")]
     pub(super) queue: NonZeroUsize,
-    /// Submits per second for each key [default: no limit].
+    /// Pixels in memory at once, of pictures and their results; each takes 6 to 16 bytes. A
+    /// larger picture is worked on alone.
+    #[arg(long, value_name = "COUNT", default_value = "250000000")]
+    pub(super) memory_pixels: u64,
+    /// How long an ended request and its result are kept.
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
+    pub(super) keep: Duration,
+    /// Submits per second for each key whose entry has no `rate` [default: no limit].
     #[arg(long, value_name = "PER_SECOND")]
     pub(super) rate: Option<std::num::NonZeroU32>,
     /// Price of one request in USD.
     #[arg(long, value_name = "USD", default_value = "0.0031")]
     pub(super) price: Micros,
-    /// What each key may spend in all, in USD [default: no limit].
+    /// What each key whose entry has no `balance` may spend in all, in USD; a larger amount
+    /// tops up [default: no limit].
     #[arg(long, value_name = "USD")]
     pub(super) balance: Option<Micros>,
     /// Read pictures from private and loopback addresses too.
@@ -196,6 +212,26 @@ pub(super) struct GatewayArgs {
         help_heading = "For tests only"
     )]
     pub(super) engine: EngineName,
+}
+
+/// Reads a time such as `90m`, at most ten years.
+fn duration(text: &str) -> Result<Duration, String> {
+    let time = text.parse::<SignedDuration>().ok();
+    let time = time.and_then(|time| Duration::try_from(time).ok());
+    time.filter(|time| *time > Duration::ZERO && *time <= Duration::from_hours(24 * 3_660))
+        .ok_or_else(|| "it must be a time such as `90m`, `24h` or `7d 12h`".to_owned())
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct GatewayKeyArgs {
+    /// Name of the account; requests and money belong to it.
+    pub(super) name: String,
+    /// Add the entry to this key file, which is made if missing.
+    #[arg(long, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Read a key that exists from standard input instead of making one.
+    #[arg(long)]
+    pub(super) stdin: bool,
 }
 
 /// The engines that a gateway can be started with.

@@ -60,6 +60,7 @@ async fn dispatch(cli: Cli, bars: MultiProgress) -> Result<Ended, AppError> {
         Command::Plan(args) => plan::plan(args).await.map(Ended::Code),
         Command::Check(args) => check::check(args).await.map(Ended::Code),
         Command::Gateway(args) => gateway::gateway(*args, bars).await.map(Ended::Code),
+        Command::GatewayKey(args) => gateway::gateway_key(&args).map(Ended::Code),
         Command::Completions { shell } => {
             render::result(&generate::completions(shell));
             Ok(Ended::Code(ExitCode::Done))

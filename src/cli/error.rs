@@ -9,7 +9,7 @@ use crate::{
     api::BuildError,
     config::{ConfigError, KeyError},
     core::Failure,
-    gateway::GatewayError,
+    gateway::{GatewayError, KeyFileError},
     ledger::{LedgerError, LockError},
     manifest::ManifestError,
     run::{IntakeError, RecorderError, RunError},
@@ -210,6 +210,17 @@ pub enum AppError {
     #[error(transparent)]
     #[diagnostic(code(gateway))]
     Gateway(#[from] GatewayError),
+    /// The file of a gateway's keys cannot be used.
+    #[error(transparent)]
+    #[diagnostic(
+        code(gateway::keys),
+        help("`restore-batch gateway-key NAME --file FILE` makes a key and its entry")
+    )]
+    KeyFile(#[from] KeyFileError),
+    /// There is no folder for a gateway's state.
+    #[error("there is no home folder in which the gateway could keep its state")]
+    #[diagnostic(code(gateway), help("name a folder with --state DIR"))]
+    NoState,
     /// Callbacks cannot be received.
     #[error("`{address}` cannot be listened on for callbacks")]
     #[diagnostic(
@@ -296,6 +307,8 @@ impl AppError {
             | Self::OtherState { .. }
             | Self::JobFolder { .. }
             | Self::NoJob { .. }
+            | Self::KeyFile(_)
+            | Self::NoState
             | Self::WebhookListen { .. }
             | Self::LocalWebhooks => ExitCode::Config,
             Self::NetworkFileSystem { .. } | Self::Lock(_) | Self::Ledger { .. } => {
@@ -340,8 +353,7 @@ fn gateway_exit_code(error: &GatewayError) -> ExitCode {
         GatewayError::KeysNeeded(_)
         | GatewayError::BaseUrlNeeded(_)
         | GatewayError::Listen { .. } => ExitCode::Config,
-        GatewayError::Results(_) | GatewayError::Client(_) | GatewayError::Serve(_) => {
-            ExitCode::Internal
-        }
+        GatewayError::State(_) => ExitCode::Ledger,
+        GatewayError::Client(_) | GatewayError::Serve(_) => ExitCode::Internal,
     }
 }

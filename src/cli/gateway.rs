@@ -1,13 +1,18 @@
 //! `restore-batch gateway`: the same API on this machine.
 
-use std::{fs, num::NonZeroUsize, path::Path, sync::Arc};
+use std::{
+    env, io,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use indicatif::MultiProgress;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    args::{EngineName, GatewayArgs},
+    args::{EngineName, GatewayArgs, GatewayKeyArgs},
     error::AppError,
     exit::ExitCode,
     render,
@@ -15,7 +20,8 @@ use super::{
 use crate::{
     config::{KeyError, LogFormat},
     engine::{Engine, InstantEngine, LocalEngine},
-    gateway::{Gateway, GatewaySettings},
+    gateway::{AccessKey, Gateway, GatewaySettings, Retention},
+    ledger::network_file_system,
     run::{StopLevel, Stops},
     telemetry,
 };
@@ -29,25 +35,11 @@ pub(super) async fn gateway(args: GatewayArgs, bars: MultiProgress) -> Result<Ex
     if let Some(faults) = &args.inject_faults {
         render::note(&format!("for tests only: this gateway misbehaves on purpose ({faults})"));
     }
-    let mut settings = GatewaySettings {
-        listen: args.listen,
-        keys: args.key_file.as_deref().map(keys).transpose()?.unwrap_or_default(),
-        base_url: args.public_url,
-        queue_length: args.queue,
-        submit_rate: args.rate.map(governor::Quota::per_second),
-        price: args.price,
-        balance: args.balance,
-        allow_private: args.allow_private,
-        record_submits: args.inject_faults.is_some(),
-        faults: args.inject_faults.unwrap_or_default(),
-        ..GatewaySettings::default()
-    };
-    settings.workers = args.workers.unwrap_or(settings.workers).max(NonZeroUsize::MIN);
     let engine: Arc<dyn Engine> = match args.engine {
         EngineName::Local => Arc::new(LocalEngine::new(MAX_OUTPUT_PIXELS)),
         EngineName::Instant => Arc::new(InstantEngine),
     };
-    let gateway = Gateway::bind(settings, engine).await?;
+    let gateway = Gateway::bind(settings(args)?, engine).await?;
     render::note(&format!("serving the API at {}", gateway.base_url()));
     let stop = CancellationToken::new();
     let mut stops = Stops::from_signals().map_err(AppError::deaf)?;
@@ -64,17 +56,81 @@ pub(super) async fn gateway(args: GatewayArgs, bars: MultiProgress) -> Result<Ex
     Ok(ExitCode::Done)
 }
 
-fn keys(path: &Path) -> Result<Vec<SecretString>, KeyError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| KeyError::Unreadable { path: path.to_owned(), source })?;
-    let keys: Vec<_> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| SecretString::from(line.to_owned()))
-        .collect();
-    if keys.is_empty() {
-        return Err(KeyError::NotAKey(path.display().to_string()));
+fn settings(args: GatewayArgs) -> Result<GatewaySettings, AppError> {
+    let state = match args.state {
+        Some(state) => state,
+        None => user_state_dir().ok_or(AppError::NoState)?,
+    };
+    refuse_network(&state)?;
+    let keys = args.keys.as_deref().map(AccessKey::read_file).transpose()?;
+    let defaults = GatewaySettings::default();
+    Ok(GatewaySettings {
+        listen: args.listen,
+        keys: keys.unwrap_or_default(),
+        base_url: args.public_url,
+        workers: args.workers.unwrap_or(defaults.workers).max(NonZeroUsize::MIN),
+        queue_length: args.queue,
+        memory_pixels: args.memory_pixels,
+        submit_rate: args.rate.map(governor::Quota::per_second),
+        price: args.price,
+        balance: args.balance,
+        allow_private: args.allow_private,
+        retention: Retention { age: args.keep, ..Retention::default() },
+        state: Some(state),
+        record_submits: args.inject_faults.is_some(),
+        faults: args.inject_faults.unwrap_or_default(),
+        ..defaults
+    })
+}
+
+/// Makes a key for a gateway, or hashes one that exists.
+pub(super) fn gateway_key(args: &GatewayKeyArgs) -> Result<ExitCode, AppError> {
+    let key = match args.stdin {
+        true => key_from(io::stdin().lock())?,
+        false => AccessKey::random(),
+    };
+    let entry = AccessKey::new(&args.name, &key);
+    if let Some(file) = &args.file {
+        entry.append_to(file)?;
+        render::note(&format!("added `{}` to `{}`", args.name, file.display()));
     }
-    Ok(keys)
+    if !args.stdin {
+        render::note("the key, which is shown only now:");
+        render::result(&format!("{}\n", key.expose_secret()));
+    }
+    if args.file.is_none() {
+        render::note("the entry for the file of `restore-batch gateway --keys FILE`:");
+        render::result(&entry.to_toml());
+    }
+    Ok(ExitCode::Done)
+}
+
+/// Reads the first line.
+fn key_from(mut input: impl io::BufRead) -> Result<SecretString, AppError> {
+    let mut line = String::new();
+    let read = input.read_line(&mut line);
+    let key = line.trim();
+    if read.is_err() || key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(KeyError::NotAKey("standard input".to_owned()).into());
+    }
+    Ok(SecretString::from(key.to_owned()))
+}
+
+/// Returns where the gateway keeps its state by the XDG rules.
+fn user_state_dir() -> Option<PathBuf> {
+    env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| env::home_dir().map(|home| home.join(".local/share")))
+        .map(|data| data.join("restore-batch/gateway"))
+}
+
+/// The database and its lock need a disk of this machine.
+fn refuse_network(state: &Path) -> Result<(), AppError> {
+    let there = state.ancestors().find(|folder| folder.exists());
+    let found = there.and_then(|folder| network_file_system(folder).ok().flatten());
+    match found {
+        Some(kind) => Err(AppError::NetworkFileSystem { path: state.to_owned(), kind }),
+        None => Ok(()),
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
     config::Settings,
     core::Micros,
     engine::{DecodeLimits, LocalEngine},
-    gateway::{Gateway, GatewaySettings, LocalFiles},
+    gateway::{AccessKey, Gateway, GatewaySettings, LocalFiles},
     stage::LocalPublisher,
 };
 
@@ -34,7 +34,7 @@ impl LocalGateway {
         let decode = DecodeLimits { max_pixels: settings.max_pixels, ..DecodeLimits::default() };
         let gateway = Gateway::bind(
             GatewaySettings {
-                keys: vec![key.clone()],
+                keys: vec![AccessKey::new("local", &key)],
                 price: Micros::ZERO,
                 allow_private: true,
                 decode,

@@ -101,12 +101,24 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Picture, DecodeErro
     guarded(name, || read(bytes, format, name, limits))
 }
 
-fn read(
-    bytes: &[u8],
+/// Returns width and height in pixels, as the header says and before it is turned upright.
+///
+/// # Errors
+///
+/// [`DecodeError`] for what [`decode`] would refuse because of its header.
+pub fn picture_size(bytes: &[u8], limits: &DecodeLimits) -> Result<(u32, u32), DecodeError> {
+    let format = image::guess_format(bytes).map_err(|_| DecodeError::NotAPicture)?;
+    let name = name_of(format).ok_or(DecodeError::NotAPicture)?;
+    guarded(name, || Ok(open(bytes, format, name, limits)?.dimensions()))
+}
+
+/// Reads the header; its sizes are within the limits.
+fn open<'a>(
+    bytes: &'a [u8],
     format: ImageFormat,
     name: &'static str,
     limits: &DecodeLimits,
-) -> Result<Picture, DecodeError> {
+) -> Result<impl ImageDecoder + 'a, DecodeError> {
     let explain = |error| explain(error, name, limits);
     let mut allowance = Limits::default();
     allowance.max_alloc = Some(limits.max_alloc.min(HEADER_BYTES));
@@ -122,11 +134,21 @@ fn read(
     // What the picture itself takes is not at the decoder's disposal any more.
     allowance.reserve(decoder.total_bytes()).map_err(explain)?;
     decoder.set_limits(allowance).map_err(explain)?;
+    Ok(decoder)
+}
 
+fn read(
+    bytes: &[u8],
+    format: ImageFormat,
+    name: &'static str,
+    limits: &DecodeLimits,
+) -> Result<Picture, DecodeError> {
+    let mut decoder = open(bytes, format, name, limits)?;
     // A profile or an orientation that cannot be read is no reason to lose the picture.
     let icc = decoder.icc_profile().unwrap_or_default();
     let orientation = decoder.orientation().ok();
-    let mut image = DynamicImage::from_decoder(decoder).map_err(explain)?;
+    let image = DynamicImage::from_decoder(decoder);
+    let mut image = image.map_err(|error| explain(error, name, limits))?;
     if let Some(orientation) = orientation {
         image.apply_orientation(orientation);
     }

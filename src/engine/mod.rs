@@ -29,7 +29,7 @@ mod degrade;
 mod gate;
 
 pub use contract::{Engine, EngineError, EngineReport, MAX_SCALE, output_size};
-pub use decode::{DecodeError, DecodeLimits, Picture, decode};
+pub use decode::{DecodeError, DecodeLimits, Picture, decode, picture_size};
 pub use encode::{EncodeError, encode_png};
 pub use instant::InstantEngine;
 pub use local::LocalEngine;

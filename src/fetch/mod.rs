@@ -10,7 +10,8 @@
 //!
 //! Not responsible for: when to fetch and how often (`run`), which name a picture
 //! gets (`manifest`). Called by `run`; the gateway borrows [`GuardedClient`] to read
-//! the pictures it is asked to restore, and to call back.
+//! the pictures it is asked to restore and to call back, and [`write_whole`] to keep
+//! their results.
 
 mod address;
 mod address_guard;
@@ -29,5 +30,5 @@ pub use contract::{FetchError, Fetcher};
 pub use fetcher::{FetchLimits, HttpFetcher};
 pub use http::{ClientSettings, GetError, GetErrorKind, GetLimits, GuardedClient, Received};
 pub use post::Posted;
-pub use publish::{TEMPORARY_PREFIX, sweep_leftovers};
+pub use publish::{TEMPORARY_PREFIX, sweep_leftovers, write_whole};
 pub use verify::{Claim, Picture, Rejection, claim, verify};

@@ -10,7 +10,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -213,6 +213,26 @@ fn new_temporary(folder: &Path) -> io::Result<NamedTempFile> {
         builder.permissions(fs::Permissions::from_mode(0o666)); // less the umask
     }
     builder.tempfile_in(folder)
+}
+
+/// Writes a file whole under its name or not at all, durably, and readable for its owner
+/// only. What had the name before is replaced. Blocking.
+///
+/// # Errors
+///
+/// When the folder does not take it; what had the name before is as it was then.
+pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let mut draft = tempfile::Builder::new();
+    draft.prefix(TEMPORARY_PREFIX).suffix(TEMPORARY_SUFFIX);
+    let mut draft = draft.tempfile_in(folder)?;
+    draft.write_all(content)?;
+    draft.as_file().sync_all()?;
+    draft.persist(path)?;
+    sync_folder(folder)
 }
 
 /// Returns true when `target` is a regular file with the content of `ours`.

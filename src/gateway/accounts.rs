@@ -1,29 +1,37 @@
 //! Who may submit, how often, and for how much money.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use governor::{
     DefaultDirectRateLimiter, RateLimiter,
     clock::{Clock, DefaultClock},
 };
 use http::HeaderMap;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use subtle::{Choice, ConstantTimeEq};
 
-use super::{refusal::Refusal, settings::GatewaySettings};
+use super::{keys::AccessKey, refusal::Refusal, settings::GatewaySettings};
 use crate::{api::wire::KEY_HEADER, core::Micros};
 
 /// Number of an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct AccountId(usize);
 
-/// One key and what goes with it.
+/// Name of the account of a gateway without keys. No key has it.
+const EVERYONE: &str = "";
+
+/// One account and what goes with it.
 #[derive(Debug)]
 struct Account {
-    /// Hash of the key. Hashes have one length, so that comparing them tells nothing
+    name: Arc<str>,
+    /// Hash of the key; `None` for one that was removed from the key file, whose requests
+    /// are not forgotten. Hashes have one length, so that comparing them tells nothing
     /// about the length of the key.
-    key: blake3::Hash,
+    key: Option<blake3::Hash>,
     rate: Option<DefaultDirectRateLimiter>,
+    /// What it may spend in all, where that is limited.
+    granted: Option<Micros>,
+    webhook_secret: Option<SecretString>,
 }
 
 /// Every account of a gateway.
@@ -33,34 +41,53 @@ pub(super) struct Accounts {
     /// False when there are no keys and everyone is the first account.
     keys_wanted: bool,
     price: Micros,
-    money: Mutex<Money>,
+    /// What each account has spent, refunds taken off.
+    spent: Mutex<Vec<Micros>>,
     clock: DefaultClock,
 }
 
-#[derive(Debug)]
-struct Money {
-    /// What is left of each account, where it is limited.
-    balances: Option<Vec<Micros>>,
-    charged: Micros,
-}
-
 impl Accounts {
-    pub(super) fn new(settings: &GatewaySettings) -> Self {
-        let nobody = [SecretString::from(String::new())];
-        let keys_wanted = !settings.keys.is_empty();
-        let keys = if keys_wanted { &settings.keys[..] } else { &nobody };
-        let open = |key: &SecretString| Account {
-            key: blake3::hash(key.expose_secret().as_bytes()),
-            rate: settings.submit_rate.map(RateLimiter::direct),
+    /// `spent` is what the accounts have spent before, by name.
+    pub(super) fn new(settings: &GatewaySettings, spent: Vec<(Arc<str>, Micros)>) -> Self {
+        let open = |name: &str, key: Option<&AccessKey>| Account {
+            name: name.into(),
+            key: key.map(|key| key.blake3),
+            rate: key.and_then(|key| key.rate).or(settings.submit_rate).map(RateLimiter::direct),
+            granted: key.and_then(|key| key.balance).or(settings.balance),
+            webhook_secret: key.and_then(|key| key.webhook_secret.clone()),
         };
-        let balances = settings.balance.map(|balance| vec![balance; keys.len()]);
-        Self {
-            list: keys.iter().map(open).collect(),
-            keys_wanted,
-            price: settings.price,
-            money: Mutex::new(Money { balances, charged: Micros::ZERO }),
-            clock: DefaultClock::default(),
+        let mut list: Vec<Account> =
+            settings.keys.iter().map(|key| open(&key.name, Some(key))).collect();
+        let keys_wanted = !list.is_empty();
+        if !keys_wanted {
+            list.push(open(EVERYONE, None));
         }
+        let mut sums = vec![Micros::ZERO; list.len()];
+        for (name, amount) in spent {
+            if let Some(number) = list.iter().position(|account| account.name == name) {
+                sums[number] = amount;
+            } else {
+                list.push(open(&name, None));
+                sums.push(amount);
+            }
+        }
+        let (price, clock) = (settings.price, DefaultClock::default());
+        Self { list, keys_wanted, price, spent: Mutex::new(sums), clock }
+    }
+
+    /// Returns the account of this name; `None` when there was never one.
+    pub(super) fn named(&self, name: &str) -> Option<AccountId> {
+        self.list.iter().position(|account| &*account.name == name).map(AccountId)
+    }
+
+    /// Returns the name of an account.
+    pub(super) fn name(&self, account: AccountId) -> Arc<str> {
+        Arc::clone(&self.list[account.0].name)
+    }
+
+    /// Returns what signs the callbacks of an account.
+    pub(super) fn webhook_secret(&self, account: AccountId) -> Option<&SecretString> {
+        self.list[account.0].webhook_secret.as_ref()
     }
 
     /// Finds the account that a request's key belongs to.
@@ -78,7 +105,8 @@ impl Accounts {
         let given = blake3::hash(given);
         let mut found = None;
         for (number, account) in self.list.iter().enumerate() {
-            let fits: Choice = account.key.as_bytes().ct_eq(given.as_bytes());
+            let Some(key) = account.key else { continue };
+            let fits: Choice = key.as_bytes().ct_eq(given.as_bytes());
             if bool::from(fits) {
                 found = Some(AccountId(number));
             }
@@ -101,40 +129,34 @@ impl Accounts {
         })
     }
 
-    /// Takes the price of one request.
+    /// Takes the price of one request and returns it.
     ///
     /// # Errors
     ///
     /// 402 when the account does not have it.
-    pub(super) fn charge(&self, account: AccountId) -> Result<(), Refusal> {
-        let mut money = self.money();
-        if let Some(balances) = &mut money.balances {
-            let balance = &mut balances[account.0];
-            if *balance < self.price {
-                return Err(Refusal::insufficient_balance());
-            }
-            *balance = *balance - self.price;
+    pub(super) fn charge(&self, account: AccountId) -> Result<Micros, Refusal> {
+        let granted = self.list[account.0].granted;
+        let spent = &mut self.spent()[account.0];
+        if granted.is_some_and(|granted| *spent + self.price > granted) {
+            return Err(Refusal::insufficient_balance());
         }
-        money.charged += self.price;
-        Ok(())
+        *spent += self.price;
+        Ok(self.price)
     }
 
-    /// Gives the price of one request back.
-    pub(super) fn refund(&self, account: AccountId) {
-        let mut money = self.money();
-        if let Some(balances) = &mut money.balances {
-            balances[account.0] += self.price;
-        }
-        money.charged = money.charged - self.price;
+    /// Gives back what a request has cost.
+    pub(super) fn refund(&self, account: AccountId, amount: Micros) {
+        let spent = &mut self.spent()[account.0];
+        *spent = *spent - amount;
     }
 
     /// Returns what all accounts together were charged, refunds taken off.
     pub(super) fn charged(&self) -> Micros {
-        self.money().charged
+        self.spent().iter().copied().sum()
     }
 
-    fn money(&self) -> std::sync::MutexGuard<'_, Money> {
-        self.money.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spent(&self) -> MutexGuard<'_, Vec<Micros>> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -142,13 +164,18 @@ impl Accounts {
 mod tests {
     use super::*;
 
-    fn accounts(keys: &[&str], balance: Option<i64>) -> Accounts {
-        Accounts::new(&GatewaySettings {
-            keys: keys.iter().map(|key| SecretString::from((*key).to_owned())).collect(),
+    fn settings(keys: &[&str], balance: Option<i64>) -> GatewaySettings {
+        let key = |key: &&str| AccessKey::new(key, &SecretString::from((*key).to_owned()));
+        GatewaySettings {
+            keys: keys.iter().map(key).collect(),
             balance: balance.map(Micros),
             price: Micros(10),
             ..GatewaySettings::default()
-        })
+        }
+    }
+
+    fn accounts(keys: &[&str], balance: Option<i64>) -> Accounts {
+        Accounts::new(&settings(keys, balance), Vec::new())
     }
 
     fn with_key(key: &str) -> HeaderMap {
@@ -184,9 +211,32 @@ mod tests {
         assert_eq!(accounts.charge(one), Err(Refusal::insufficient_balance()));
         accounts.charge(two).unwrap();
         assert_eq!(accounts.charged(), Micros(30));
-        accounts.refund(one);
+        accounts.refund(one, Micros(10));
         assert_eq!(accounts.charged(), Micros(20));
         accounts.charge(one).unwrap();
         assert_eq!(accounts.charge(one), Err(Refusal::insufficient_balance()));
+    }
+
+    #[test]
+    fn what_was_spent_counts_and_a_higher_grant_tops_up() {
+        let spent = || vec![("gone".into(), Micros(5)), ("two".into(), Micros(20))];
+        let mut settings = settings(&["one", "two"], Some(25));
+        let accounts = Accounts::new(&settings, spent());
+        let two = accounts.named("two").unwrap();
+        assert_eq!(accounts.charged(), Micros(25));
+        assert_eq!(accounts.charge(two), Err(Refusal::insufficient_balance()));
+        assert_eq!(accounts.charge(AccountId(0)), Ok(Micros(10)));
+        settings.keys[1].balance = Some(Micros(30));
+        let accounts = Accounts::new(&settings, spent());
+        assert_eq!(accounts.charge(two), Ok(Micros(10)));
+        assert_eq!(accounts.charge(two), Err(Refusal::insufficient_balance()));
+    }
+
+    #[test]
+    fn a_key_that_was_removed_opens_nothing_and_its_account_is_known() {
+        let accounts = Accounts::new(&settings(&["one"], None), vec![("".into(), Micros(5))]);
+        assert_eq!(accounts.authenticate(&with_key("")), Err(Refusal::unauthorized()));
+        assert_eq!(accounts.named(""), Some(AccountId(1)));
+        assert_eq!(&*accounts.name(AccountId(1)), "");
     }
 }

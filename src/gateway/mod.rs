@@ -12,8 +12,10 @@
 //! accepted is charged; ERROR, a fault of ours, is refunded; FAILED, a fault of the
 //! picture, is not.
 //!
-//! Requests live in memory and results in a temporary folder: both are gone when the
-//! gateway ends, and both are bounded while it runs.
+//! What was accepted outlives the gateway: the [`store`] has it on disk before the client
+//! hears of it, and the next start goes on with it, after a `kill -9` too. Everything is
+//! bounded: the queue by its length, work by the pixels in memory, what is kept by number,
+//! bytes and age.
 //!
 //! A test can make it misbehave ([`GatewayFaults`]), seeded by the number of the submit,
 //! and read its books: in the same process by the [`GatewayHandle`], from another one at
@@ -33,10 +35,15 @@ mod connection;
 mod fault_spec;
 mod faults;
 mod file_reply;
+mod idempotency;
+mod keys;
 mod local_files;
 mod media;
 mod openapi;
+mod pace;
+mod pixels;
 mod range;
+mod ready;
 mod refusal;
 mod requests;
 mod routes;
@@ -45,7 +52,7 @@ mod settings;
 mod shared;
 mod stats;
 mod status;
-
+mod store;
 mod submit;
 mod worker;
 
@@ -53,7 +60,9 @@ mod worker;
 mod tests;
 
 pub use fault_spec::FaultSpecError;
+pub use keys::{AccessKey, KeyFileError};
 pub use local_files::LocalFiles;
 pub use server::{Gateway, GatewayError, GatewayHandle};
 pub use settings::{GatewayFaults, GatewaySettings, Retention};
 pub use stats::{BookedRequest, GatewayStats};
+pub use store::StateError;

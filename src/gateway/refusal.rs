@@ -100,6 +100,17 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
     }
 
+    /// An `Idempotency-Key` that is taken, with the status that the IETF draft names.
+    pub(super) fn unprocessable(message: &str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Unprocessable Content", message)
+    }
+
+    /// Nothing can be kept now, so nothing is accepted.
+    pub(super) fn storage_full() -> Self {
+        let message = "The gateway has no room to keep requests; none was accepted.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", message)
+    }
+
     pub(super) fn shutting_down() -> Self {
         let message = "The gateway is shutting down.";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", message)

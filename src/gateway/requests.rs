@@ -1,35 +1,41 @@
-//! Remembers accepted requests, and results until they are swept.
+//! The book of requests as clients and workers see it, in memory; what it must not forget
+//! is in the [`store`](super::store) first.
 //!
 //! This is the only place where a request changes its state:
 //!
 //! ```text
-//! QUEUED ─► PROCESSING ─► COMPLETED | FAILED | ERROR
+//! QUEUED ◄─► PROCESSING ─► COMPLETED | FAILED | ERROR
 //! ```
+//!
+//! The way back is taken when the gateway ends before the request does.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use jiff::Timestamp;
-use uuid::Uuid;
+use serde_json::Value;
+use tokio::sync::Notify;
 
 use super::{
     accounts::AccountId,
     faults::Fault,
     settings::Retention,
     stats::{BookedRequest, Counts},
+    store::{Ended, Record},
 };
-use crate::api::wire::Status;
+use crate::{api::wire::Status, clock::elapsed, core::Micros};
 
-/// How request ids begin, as the hosted service's do.
-const ID_PREFIX: &str = "gfpgan_";
+mod callbacks;
 
-/// What a client wants done.
+pub(super) use callbacks::DueCallback;
+
+/// What a worker is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Order {
-    pub(super) account: AccountId,
+    pub(super) id: String,
     /// Number of the submit, for faults.
     pub(super) submit: i64,
     pub(super) img: String,
@@ -44,32 +50,22 @@ pub(super) struct StoredResult {
     pub(super) blake3: blake3::Hash,
 }
 
-/// How a request ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// The picture is restored.
-    Completed(StoredResult),
-    /// The picture cannot be restored, and why.
-    Failed(String),
-    /// Something here went wrong.
-    Error(String),
-}
-
 /// What a client may know of its request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Snapshot {
     pub(super) status: Status,
     pub(super) error: Option<String>,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
     pub(super) completed_at: Option<Timestamp>,
+    /// What the engine did.
+    pub(super) report: Option<Value>,
 }
 
 #[derive(Debug)]
 struct Request {
-    order: Order,
-    seen: Snapshot,
-    result: Option<StoredResult>,
+    account: AccountId,
+    record: Record,
     /// Faults that have hit it and hit a request once.
     struck: Vec<Fault>,
 }
@@ -78,101 +74,181 @@ struct Request {
 #[derive(Debug)]
 pub(super) struct Requests {
     retention: Retention,
+    /// Most requests that wait.
+    queue_length: usize,
+    results: PathBuf,
     book: Mutex<Book>,
+    arrived: Notify,
+    callbacks_changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Book {
     requests: HashMap<String, Request>,
+    /// The next one first.
+    queue: VecDeque<String>,
+    /// Places of requests that are about to be accepted.
+    reserved: usize,
     /// Oldest first.
     finished: VecDeque<String>,
     kept_bytes: u64,
     counts: Counts,
+    callbacks: BTreeSet<(Timestamp, String)>,
+}
+
+/// A place in the queue for a request that is about to be accepted.
+#[derive(Debug)]
+pub(super) struct Place<'a>(&'a Requests);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.book().reserved -= 1;
+    }
 }
 
 impl Requests {
-    pub(super) fn new(retention: Retention) -> Self {
-        Self { retention, book: Mutex::default() }
-    }
-
-    /// Accepts an order and returns its name.
-    pub(super) fn accept(&self, order: Order, now: Timestamp) -> String {
-        let id = format!("{ID_PREFIX}{}", Uuid::now_v7());
-        let seen = Snapshot {
-            status: Status::Queued,
-            error: None,
-            created_at: now,
-            updated_at: now,
-            completed_at: None,
-        };
-        let mut book = self.book();
-        book.counts.queued += 1;
-        book.requests.insert(id.clone(), Request { order, seen, result: None, struck: Vec::new() });
-        id
-    }
-
-    /// Takes a waiting request up. `None` when there is none of this name.
-    pub(super) fn start(&self, id: &str, now: Timestamp) -> Option<Order> {
-        let mut book = self.book();
-        let Book { requests, counts, .. } = &mut *book;
-        let request =
-            requests.get_mut(id).filter(|request| request.seen.status == Status::Queued)?;
-        request.seen.status = Status::Processing;
-        request.seen.updated_at = now;
-        counts.queued -= 1;
-        counts.processing += 1;
-        Some(request.order.clone())
-    }
-
-    /// Ends a request that is being worked on, and returns the results that no longer
-    /// have a place; their files are the caller's to remove.
-    pub(super) fn finish(&self, id: &str, ending: Ending, now: Timestamp) -> Vec<StoredResult> {
-        let mut book = self.book();
-        let Book { requests, finished, kept_bytes, counts } = &mut *book;
-        let Some(request) = requests.get_mut(id) else {
-            return Vec::new();
-        };
-        counts.processing -= 1;
-        let seen = &mut request.seen;
-        match ending {
-            Ending::Completed(result) => {
-                seen.status = Status::Completed;
-                counts.completed += 1;
-                *kept_bytes += result.bytes;
-                request.result = Some(result);
-            }
-            Ending::Failed(why) => {
-                seen.status = Status::Failed;
-                counts.failed += 1;
-                seen.error = Some(why);
-            }
-            Ending::Error(why) => {
-                seen.status = Status::Error;
-                counts.errors += 1;
-                seen.error = Some(why);
-            }
+    /// `results` is where finished pictures lie.
+    pub(super) fn new(retention: Retention, queue_length: usize, results: PathBuf) -> Self {
+        Self {
+            retention,
+            queue_length,
+            results,
+            book: Mutex::default(),
+            arrived: Notify::new(),
+            callbacks_changed: Notify::new(),
         }
-        seen.updated_at = now;
-        seen.completed_at = Some(now);
-        finished.push_back(id.to_owned());
-        book.sweep(self.retention)
+    }
+
+    /// Takes up what was kept, in order of acceptance, also when it is more than the queue
+    /// takes otherwise.
+    pub(super) fn restore(&self, kept: impl IntoIterator<Item = (AccountId, Record)>) {
+        let mut book = self.book();
+        let mut finished = Vec::new();
+        for (account, record) in kept {
+            match record.completed_at {
+                Some(at) => finished.push((at, record.id.clone())),
+                None => book.queue.push_back(record.id.clone()),
+            }
+            book.count_end(&record);
+            let id = record.id.clone();
+            book.requests.insert(id, Request { account, record, struck: Vec::new() });
+        }
+        finished.sort_unstable();
+        book.finished = finished.into_iter().map(|(_, id)| id).collect();
+    }
+
+    /// Keeps a place for a request; `None` when the queue is full.
+    pub(super) fn reserve(&self) -> Option<Place<'_>> {
+        let mut book = self.book();
+        let free = book.queue.len() + book.reserved < self.queue_length;
+        free.then(|| {
+            book.reserved += 1;
+            drop(book);
+            Place(self)
+        })
+    }
+
+    /// Puts a request that was accepted into its place.
+    pub(super) fn accept(&self, place: Place<'_>, account: AccountId, record: Record) {
+        let mut book = self.book();
+        let id = record.id.clone();
+        book.queue.push_back(id.clone());
+        book.requests.insert(id, Request { account, record, struck: Vec::new() });
+        drop(book);
+        drop(place);
+        self.arrived.notify_one();
+    }
+
+    /// Waits for the next request and takes it up. For one caller at a time.
+    pub(super) async fn take(&self, now: impl Fn() -> Timestamp) -> Order {
+        loop {
+            if let Some(order) = self.try_take(now()) {
+                return order;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn try_take(&self, now: Timestamp) -> Option<Order> {
+        let mut book = self.book();
+        let id = book.queue.pop_front()?;
+        book.counts.processing += 1;
+        let record = &mut book.requests.get_mut(&id)?.record;
+        record.status = Status::Processing;
+        record.updated_at = now;
+        let Record { submit, img, scale, .. } = record;
+        Some(Order { id, submit: *submit, img: img.clone(), scale: *scale })
+    }
+
+    /// Lets a request wait again that was taken up and not ended.
+    pub(super) fn put_back(&self, id: &str, now: Timestamp) {
+        let mut book = self.book();
+        let Some(request) = book.requests.get_mut(id) else { return };
+        request.record.status = Status::Queued;
+        request.record.updated_at = now;
+        book.counts.processing -= 1;
+        book.queue.push_front(id.to_owned());
+        self.arrived.notify_one();
+    }
+
+    /// Returns a request that was taken up as it will be when it has ended, and what that
+    /// gives back. Nobody sees it before [`finish`](Self::finish).
+    pub(super) fn as_ended(&self, id: &str, ended: Ended) -> Option<(AccountId, Record, Micros)> {
+        let book = self.book();
+        let Request { account, record, .. } = book.requests.get(id)?;
+        let (account, mut record) = (*account, record.clone());
+        let refund = record.end(ended);
+        Some((account, record, refund))
+    }
+
+    /// Ends a request that was taken up.
+    pub(super) fn finish(&self, record: Record) {
+        let mut book = self.book();
+        book.counts.processing -= 1;
+        book.count_end(&record);
+        book.finished.push_back(record.id.clone());
+        if let Some(request) = book.requests.get_mut(&record.id) {
+            request.record = record;
+        }
+        drop(book);
+        self.callbacks_changed.notify_one();
+    }
+
+    /// Forgets the ended requests that no longer have a place, and returns them; rows and
+    /// files are the caller's to remove.
+    pub(super) fn sweep(&self, now: Timestamp) -> Vec<(AccountId, Record)> {
+        self.book().sweep(self.retention, now)
     }
 
     /// Returns what `account` may know of a request; another account's is unknown to it.
     pub(super) fn look_up(&self, id: &str, account: AccountId) -> Option<Snapshot> {
         let book = self.book();
         let request = book.requests.get(id)?;
-        (request.order.account == account).then(|| request.seen.clone())
+        (request.account == account).then(|| Snapshot::of(&request.record))
     }
 
     /// Returns the result of a request, for whoever knows its name.
     pub(super) fn result(&self, id: &str) -> Option<StoredResult> {
-        self.book().requests.get(id)?.result.clone()
+        let facts = self.book().requests.get(id)?.record.result?;
+        let path = self.result_path(id);
+        Some(StoredResult { path, bytes: facts.bytes, blake3: facts.blake3 })
+    }
+
+    /// Returns where the result of a request lies once there is one.
+    pub(super) fn result_path(&self, id: &str) -> PathBuf {
+        self.results.join(id).with_extension("png")
     }
 
     /// Returns the number of a request's submit.
     pub(super) fn submit(&self, id: &str) -> Option<i64> {
-        self.book().requests.get(id).map(|request| request.order.submit)
+        self.book().requests.get(id).map(|request| request.record.submit)
+    }
+
+    /// Returns the number of the next submit, as far as accepted ones tell.
+    pub(super) fn next_submit(&self) -> i64 {
+        let book = self.book();
+        let newest = book.requests.values().map(|request| request.record.submit).max();
+        newest.map_or(0, |newest| newest + 1)
     }
 
     /// Remembers that a fault has hit a request; returns whether it had not before.
@@ -189,20 +265,21 @@ impl Requests {
     /// Returns every request that is not swept yet, the oldest first.
     pub(super) fn booked(&self) -> Vec<BookedRequest> {
         let book = self.book();
-        let entry = |(id, request): (&String, &Request)| BookedRequest {
-            request_id: id.clone(),
-            submit: request.order.submit,
-            img: request.order.img.clone(),
-            status: request.seen.status.as_str().to_owned(),
-            blake3: request.result.as_ref().map(|result| result.blake3.to_hex().to_string()),
+        let entry = |Request { record, .. }: &Request| BookedRequest {
+            request_id: record.id.clone(),
+            submit: record.submit,
+            img: record.img.clone(),
+            status: record.status.as_str().to_owned(),
+            blake3: record.result.map(|result| result.blake3.to_hex().to_string()),
         };
-        let mut booked: Vec<_> = book.requests.iter().map(entry).collect();
+        let mut booked: Vec<_> = book.requests.values().map(entry).collect();
         booked.sort_unstable_by_key(|request| request.submit);
         booked
     }
 
     pub(super) fn counts(&self) -> Counts {
-        self.book().counts
+        let book = self.book();
+        Counts { queued: book.queue.len() as u64, ..book.counts }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -210,16 +287,48 @@ impl Requests {
     }
 }
 
+impl Snapshot {
+    fn of(record: &Record) -> Self {
+        Self {
+            status: record.status,
+            error: record.error.clone(),
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+            completed_at: record.completed_at,
+            report: record.report.clone(),
+        }
+    }
+}
+
 impl Book {
-    fn sweep(&mut self, retention: Retention) -> Vec<StoredResult> {
+    /// Counts a request that has ended, and remembers its callback.
+    fn count_end(&mut self, record: &Record) {
+        match record.status {
+            Status::Queued | Status::Processing => return,
+            Status::Completed => self.counts.completed += 1,
+            Status::Failed => self.counts.failed += 1,
+            Status::Error => self.counts.errors += 1,
+        }
+        self.kept_bytes += record.result.map_or(0, |result| result.bytes);
+        if let Some(due) = record.callback.as_ref().and_then(|callback| callback.due) {
+            self.callbacks.insert((due, record.id.clone()));
+        }
+    }
+
+    fn sweep(&mut self, retention: Retention, now: Timestamp) -> Vec<(AccountId, Record)> {
         let mut swept = Vec::new();
-        while self.finished.len() > 1
-            && (self.finished.len() > retention.requests || self.kept_bytes > retention.bytes)
-        {
+        while let Some(oldest) = self.finished.front() {
+            let too_many = self.finished.len() > 1
+                && (self.finished.len() > retention.requests || self.kept_bytes > retention.bytes);
+            let ended = self.requests.get(oldest).and_then(|request| request.record.completed_at);
+            let too_old = ended.is_none_or(|at| elapsed(at, now) > retention.age);
+            if !too_many && !too_old {
+                break;
+            }
             let oldest = self.finished.pop_front().and_then(|id| self.requests.remove(&id));
-            if let Some(result) = oldest.and_then(|request| request.result) {
-                self.kept_bytes -= result.bytes;
-                swept.push(result);
+            if let Some(Request { account, record, .. }) = oldest {
+                self.kept_bytes -= record.result.map_or(0, |result| result.bytes);
+                swept.push((account, record));
             }
         }
         swept
@@ -227,119 +336,4 @@ impl Book {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::Micros;
-    use crate::gateway::{accounts::Accounts, settings::GatewaySettings};
-
-    fn account() -> AccountId {
-        let settings = GatewaySettings { balance: Some(Micros(0)), ..GatewaySettings::default() };
-        Accounts::new(&settings).authenticate(&http::HeaderMap::new()).unwrap()
-    }
-
-    fn order() -> Order {
-        Order { account: account(), submit: 0, img: "http://h/a".to_owned(), scale: 2 }
-    }
-
-    fn result(bytes: u64) -> Ending {
-        let path = format!("/results/{bytes}").into();
-        Ending::Completed(StoredResult { path, bytes, blake3: blake3::hash(b"") })
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    /// Passes one request through and returns its name and what was swept.
-    fn pass(requests: &Requests, ending: Ending) -> (String, Vec<u64>) {
-        let id = requests.accept(order(), at(0));
-        requests.start(&id, at(1)).unwrap();
-        let swept = requests.finish(&id, ending, at(2));
-        (id, swept.iter().map(|result| result.bytes).collect())
-    }
-
-    #[test]
-    fn a_request_passes_through_its_states() {
-        let requests = Requests::new(Retention::default());
-        let id = requests.accept(order(), at(10));
-        assert!(id.starts_with("gfpgan_"), "{id}");
-        let seen = requests.look_up(&id, account()).unwrap();
-        assert_eq!(
-            (seen.status, seen.created_at, seen.completed_at),
-            (Status::Queued, at(10), None)
-        );
-
-        assert_eq!(requests.start(&id, at(11)), Some(order()));
-        assert_eq!(requests.start(&id, at(12)), None);
-        let seen = requests.look_up(&id, account()).unwrap();
-        assert_eq!((seen.status, seen.updated_at), (Status::Processing, at(11)));
-        assert_eq!(requests.result(&id), None);
-
-        requests.finish(&id, result(5), at(13));
-        let seen = requests.look_up(&id, account()).unwrap();
-        assert_eq!((seen.status, seen.created_at), (Status::Completed, at(10)));
-        assert_eq!((seen.updated_at, seen.completed_at), (at(13), Some(at(13))));
-        assert_eq!(requests.result(&id).unwrap().bytes, 5);
-    }
-
-    #[test]
-    fn endings_are_counted_and_explained() {
-        let requests = Requests::new(Retention::default());
-        let (failed, _) = pass(&requests, Ending::Failed("no picture".to_owned()));
-        pass(&requests, Ending::Error("bug".to_owned()));
-        pass(&requests, result(1));
-        requests.accept(order(), at(0));
-        let seen = requests.look_up(&failed, account()).unwrap();
-        assert_eq!((seen.status, seen.error.as_deref()), (Status::Failed, Some("no picture")));
-        let expected = Counts { queued: 1, processing: 0, completed: 1, failed: 1, errors: 1 };
-        assert_eq!(requests.counts(), expected);
-    }
-
-    #[test]
-    fn a_fault_strikes_a_request_once() {
-        let requests = Requests::new(Retention::default());
-        let id = requests.accept(order(), at(0));
-        assert!(requests.strike(&id, Fault::MediaCut));
-        assert!(!requests.strike(&id, Fault::MediaCut));
-        assert!(requests.strike(&id, Fault::MediaExpired));
-        assert!(!requests.strike("another", Fault::MediaCut));
-    }
-
-    #[test]
-    fn the_books_name_each_request_with_its_result() {
-        let requests = Requests::new(Retention::default());
-        let (done, _) = pass(&requests, result(1));
-        requests.accept(Order { submit: 1, ..order() }, at(0));
-        let booked = requests.booked();
-        let statuses: Vec<_> = booked.iter().map(|request| request.status.as_str()).collect();
-        assert_eq!(statuses, ["COMPLETED", "QUEUED"]);
-        assert_eq!((&booked[0].request_id, &booked[1].blake3), (&done, &None));
-        assert_eq!(booked[0].blake3, Some(blake3::hash(b"").to_hex().to_string()));
-    }
-
-    #[test]
-    fn the_oldest_finished_requests_are_swept_by_count() {
-        let requests = Requests::new(Retention { requests: 2, bytes: 1_000 });
-        let waiting = requests.accept(order(), at(0));
-        let (first, _) = pass(&requests, result(1));
-        pass(&requests, Ending::Failed(String::new()));
-        let (last, swept) = pass(&requests, result(3));
-        assert_eq!(swept, [1]);
-        assert!(requests.look_up(&first, account()).is_none());
-        assert!(requests.look_up(&last, account()).is_some());
-        assert!(requests.look_up(&waiting, account()).is_some());
-        assert!(pass(&requests, result(4)).1.is_empty());
-    }
-
-    #[test]
-    fn and_by_bytes_but_never_the_newest() {
-        let requests = Requests::new(Retention { requests: 10, bytes: 100 });
-        assert!(pass(&requests, result(60)).1.is_empty());
-        assert!(pass(&requests, result(40)).1.is_empty());
-        assert_eq!(pass(&requests, result(1)).1, [60]);
-        let (huge, swept) = pass(&requests, result(500));
-        assert_eq!(swept, [40, 1]);
-        assert!(requests.result(&huge).is_some());
-        assert_eq!(pass(&requests, result(2)).1, [500]);
-    }
-}
+mod tests;

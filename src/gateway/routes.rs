@@ -19,6 +19,7 @@ use super::{
     local_files::{LOCAL_FILES_PATH, local_file},
     media::{media, media_path},
     openapi::openapi,
+    ready::ready,
     refusal::Refusal,
     shared::Shared,
     stats::{BookedRequest, GatewayStats},
@@ -35,6 +36,7 @@ pub(super) fn public_routes(base_url: &str) -> Vec<(String, MethodRouter<Arc<Sha
         (format!("{STATUS_PATH}{{request_id}}"), get(status)),
         (media_path("{request_id}"), get(media)),
         ("/healthz".to_owned(), get(health)),
+        ("/readyz".to_owned(), get(ready)),
         ("/openapi.json".to_owned(), get(async || document)),
     ]
 }

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -10,9 +10,10 @@ use super::{
     connection::{Switch, SwitchedListener},
     routes::router,
     settings::GatewaySettings,
-    shared::Shared,
+    shared::{Shared, now},
     stats::GatewayStats,
-    worker::work,
+    store::{State, StateError, recover},
+    worker::{sweep, work},
 };
 use crate::{
     engine::Engine,
@@ -44,9 +45,9 @@ pub enum GatewayError {
         /// Why not.
         source: io::Error,
     },
-    /// There is no folder for results.
-    #[error("the folder for results cannot be made")]
-    Results(#[source] io::Error),
+    /// What it must not forget cannot be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// TLS cannot be set up.
     #[error("the HTTP client cannot be set up")]
     Client(#[from] reqwest::Error),
@@ -61,16 +62,17 @@ pub struct Gateway {
     listener: TcpListener,
     address: SocketAddr,
     base_url: Url,
-    queue: mpsc::Receiver<String>,
     handle: GatewayHandle,
 }
 
 impl Gateway {
-    /// Opens the address. Connections wait until [`serve`](Self::serve) is called.
+    /// Opens the address and the state. Connections wait until [`serve`](Self::serve) is
+    /// called, and so do requests that were not ended before.
     ///
     /// # Errors
     ///
-    /// [`GatewayError`] when the settings would be unsafe or the address is taken.
+    /// [`GatewayError`] when the settings would be unsafe, the address is taken, or the
+    /// state cannot be used.
     pub async fn bind(
         settings: GatewaySettings,
         engine: Arc<dyn Engine>,
@@ -87,18 +89,12 @@ impl Gateway {
             allow_private: settings.allow_private,
             ..ClientSettings::default()
         })?;
-        let mut results = tempfile::Builder::new();
-        results.prefix("restore-batch-results-");
-        let results = match &settings.results_in {
-            Some(folder) => results.tempdir_in(folder),
-            None => results.tempdir(),
-        };
-        let results = results.map_err(GatewayError::Results)?;
-        let (sender, queue) = mpsc::channel(settings.queue_length.get());
+        let (state, mut kept) = State::open(settings.state.as_deref()).await?;
+        recover(&state, &mut kept, now()).await?;
         let root = base_url.as_str().trim_end_matches('/').to_owned();
-        let shared = Shared::new(settings, root, engine, client, sender, results);
+        let shared = Shared::new(settings, root, engine, client, state, kept);
         let handle = GatewayHandle { shared: Arc::new(shared) };
-        Ok(Self { listener, address, base_url, queue, handle })
+        Ok(Self { listener, address, base_url, handle })
     }
 
     /// Returns where it listens, with the port that was taken.
@@ -120,7 +116,8 @@ impl Gateway {
     }
 
     /// Serves until `shutdown` is cancelled. Then nothing more is accepted, work in
-    /// progress is abandoned, and answers under way get five seconds.
+    /// progress is put back into the queue for the next start, and answers under way get
+    /// five seconds.
     ///
     /// # Errors
     ///
@@ -133,8 +130,9 @@ impl Gateway {
         let service = router(Arc::clone(&shared)).into_make_service_with_connect_info::<Switch>();
         let server = axum::serve(SwitchedListener(self.listener), service)
             .with_graceful_shutdown(stop.clone().cancelled_owned());
-        let both = async {
-            let (outcome, ()) = tokio::join!(server, work(shared, self.queue));
+        let all = async {
+            let working = work(Arc::clone(&shared));
+            let (outcome, (), ()) = tokio::join!(server, working, sweep(Arc::clone(&shared)));
             outcome.map_err(GatewayError::Serve)
         };
         let end = async {
@@ -142,11 +140,13 @@ impl Gateway {
             stop.cancel();
             tokio::time::sleep(DRAIN).await;
         };
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
-            ended = both => ended,
+            ended = all => ended,
             () = end => Ok(()),
-        }
+        };
+        shared.state.close().await;
+        outcome
     }
 }
 

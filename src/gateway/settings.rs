@@ -10,14 +10,17 @@ use std::{
 };
 
 use governor::Quota;
-use secrecy::SecretString;
 use url::Url;
 
-use super::local_files::LocalFiles;
+use super::{keys::AccessKey, local_files::LocalFiles};
 use crate::{core::Micros, engine::DecodeLimits, fetch::GetLimits};
 
 /// The hosted service's price of one request, in micro-dollars: 0.0031 USD.
 const HOSTED_PRICE: Micros = Micros(3_100);
+
+/// Pixels in memory at once: 1.5 GB for 8-bit colour, and room for one photo of 12
+/// megapixels at scale 4 beside small ones.
+const MEMORY_PIXELS: u64 = 250_000_000;
 
 /// How a gateway listens, whom it serves, and how much it takes on.
 #[derive(Debug, Clone)]
@@ -26,20 +29,22 @@ pub struct GatewaySettings {
     pub listen: SocketAddr,
     /// Who may submit. None at all means that nobody needs a key, which is only
     /// possible on a loopback address.
-    pub keys: Vec<SecretString>,
+    pub keys: Vec<AccessKey>,
     /// Where clients reach the gateway, when that is not where it listens: behind a
     /// proxy, or when listening on all addresses.
     pub base_url: Option<Url>,
-    /// Most pictures being fetched and restored at once. Each may take several times
-    /// [`DecodeLimits::max_alloc`] of memory.
+    /// Most pictures being fetched and restored at once, if
+    /// [`memory_pixels`](Self::memory_pixels) has room for them.
     pub workers: NonZeroUsize,
     /// Most requests that wait; one more is answered with 429.
     pub queue_length: NonZeroUsize,
-    /// How often one key may submit; `None` for as often as it likes.
+    /// How often one key may submit that does not say so itself; `None` for as often as it
+    /// likes.
     pub submit_rate: Option<Quota>,
     /// What an accepted request costs.
     pub price: Micros,
-    /// What each key may spend in all; `None` for no limit.
+    /// What each key may spend in all that does not say so itself; `None` for no limit. What
+    /// was spent is remembered, so that a larger amount tops up.
     pub balance: Option<Micros>,
     /// Fetch `img` from private and loopback addresses too. `--local` needs it; with
     /// strangers among the clients it opens one's own network to them.
@@ -48,11 +53,15 @@ pub struct GatewaySettings {
     pub source: GetLimits,
     /// Pixels and memory of one `img`.
     pub decode: DecodeLimits,
+    /// Most pixels in memory at once, of decoded pictures and of their results. A pixel
+    /// takes 3 to 8 bytes, and about as much again while it is worked on; a picture with
+    /// more pixels than this is worked on alone.
+    pub memory_pixels: u64,
     /// How many results are kept.
     pub retention: Retention,
-    /// Folder in which the temporary folder of results is made; `None` for the
-    /// system's own. Name one when that is small or in memory.
-    pub results_in: Option<PathBuf>,
+    /// Folder of requests, money and results, for one gateway at a time; `None` for a
+    /// temporary one that is gone with the gateway.
+    pub state: Option<PathBuf>,
     /// Local files that are served for `img`, for `--local`.
     pub local_files: Option<LocalFiles>,
     /// Test switch: count accepted submits for each `img`, which takes memory for each,
@@ -78,8 +87,9 @@ impl Default for GatewaySettings {
             allow_private: false,
             source: GetLimits { total_timeout: Duration::from_mins(1), ..GetLimits::default() },
             decode: DecodeLimits::default(),
+            memory_pixels: MEMORY_PIXELS,
             retention: Retention::default(),
-            results_in: None,
+            state: None,
             local_files: None,
             record_submits: false,
             faults: GatewayFaults::default(),
@@ -95,13 +105,16 @@ pub struct Retention {
     /// Most bytes of results on disk. The newest result is kept even if it alone is
     /// larger.
     pub bytes: u64,
+    /// How long a request is kept after its end, its result and its idempotency key with
+    /// it.
+    pub age: Duration,
 }
 
 impl Default for Retention {
-    /// 10,000 requests and 16 GiB: far more than a client has in flight, so that a
-    /// result is not gone before it is fetched.
+    /// 10,000 requests, 16 GiB and a day: far more than a client has in flight, and longer
+    /// than one is away, so that a result is not gone before it is fetched.
     fn default() -> Self {
-        Self { requests: 10_000, bytes: 16 << 30 }
+        Self { requests: 10_000, bytes: 16 << 30, age: Duration::from_hours(24) }
     }
 }
 

@@ -1,28 +1,35 @@
 //! What handlers and workers of one gateway have in common.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use jiff::Timestamp;
-use tempfile::TempDir;
-use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{
     accounts::{AccountId, Accounts},
     faults::Fault,
+    idempotency::Idempotency,
+    pace::Pace,
+    pixels::PixelBudget,
     refusal::Refusal,
-    requests::{Order, Requests},
+    requests::Requests,
     settings::GatewaySettings,
     stats::{GatewayStats, SubmitRecord, Visits},
-    worker::QUEUE_PAUSE,
+    store::{Callback, Ended, IdempotencyKey, Kept, Record, State},
 };
-use crate::{api::wire::SubmitBody, engine::Engine, fetch::GuardedClient};
+use crate::{
+    api::wire::{Status, SubmitBody},
+    engine::Engine,
+    fetch::GuardedClient,
+    sqlite::SqliteError,
+};
+
+/// How request ids begin, as the hosted service's do.
+const ID_PREFIX: &str = "gfpgan_";
 
 /// The state of one gateway.
 pub(super) struct Shared {
@@ -33,37 +40,65 @@ pub(super) struct Shared {
     pub(super) client: GuardedClient,
     pub(super) accounts: Accounts,
     pub(super) requests: Requests,
-    /// Names of accepted requests on their way to a worker.
-    pub(super) queue: mpsc::Sender<String>,
+    pub(super) state: State,
+    pub(super) pixels: PixelBudget,
+    pub(super) pace: Pace,
     pub(super) record: SubmitRecord,
     pub(super) visits: Visits,
     /// Cancelled when the gateway is to end.
     pub(super) stop: CancellationToken,
+    /// True while something takes requests from the queue.
+    pub(super) working: AtomicBool,
+    idempotency: Idempotency,
     submits: AtomicI64,
-    results: TempDir,
+}
+
+/// A submit that is well-formed.
+#[derive(Debug, Clone)]
+pub(super) struct Submission {
+    /// Its number, for faults.
+    pub(super) number: i64,
+    pub(super) body: SubmitBody,
+    pub(super) idempotency: Option<IdempotencyKey>,
+    /// Where to tell of the end.
+    pub(super) callback_url: Option<String>,
 }
 
 impl Shared {
+    /// `kept` is what the state held when it was opened.
     pub(super) fn new(
         settings: GatewaySettings,
         base_url: String,
         engine: Arc<dyn Engine>,
         client: GuardedClient,
-        queue: mpsc::Sender<String>,
-        results: TempDir,
+        state: State,
+        kept: Kept,
     ) -> Self {
+        let accounts = Accounts::new(&settings, kept.spent);
+        let queue_length = settings.queue_length.get();
+        let requests = Requests::new(settings.retention, queue_length, state.results());
+        let idempotency = Idempotency::default();
+        let records = kept.records.into_iter().filter_map(|record| {
+            let account = accounts.named(&record.account)?;
+            idempotency.restore(account, &record);
+            Some((account, record))
+        });
+        requests.restore(records);
         Self {
             base_url,
             engine,
             client,
-            accounts: Accounts::new(&settings),
-            requests: Requests::new(settings.retention),
-            queue,
+            submits: AtomicI64::new(requests.next_submit()),
+            accounts,
+            requests,
+            state,
+            pixels: PixelBudget::new(settings.memory_pixels),
+            pace: Pace::new(settings.workers),
             record: SubmitRecord::new(settings.record_submits),
             visits: Visits::default(),
             stop: CancellationToken::new(),
-            submits: AtomicI64::new(0),
-            results,
+            working: AtomicBool::new(false),
+            idempotency,
             settings,
         }
     }
@@ -73,30 +108,135 @@ impl Shared {
         self.submits.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Charges for a request, remembers it and queues it, all or nothing.
+    /// Charges for a request, keeps it durably and queues it, all or nothing, and returns
+    /// its name. The second submit with the same idempotency key gets the first one's.
     ///
     /// # Errors
     ///
-    /// 402 without the money, 429 with a full queue, 503 when the gateway is ending.
-    pub(super) fn accept(
-        &self,
+    /// 402 without the money, 422 with an idempotency key of another body, 429 with a full
+    /// queue, 503 when the gateway is ending or the disk is full, 500 when nobody knows
+    /// whether it was kept.
+    pub(super) async fn accept(
+        self: &Arc<Self>,
         account: AccountId,
-        submit: i64,
-        body: SubmitBody,
+        submission: Submission,
     ) -> Result<String, Refusal> {
+        let shared = Arc::clone(self);
+        // In a task of its own, so that a client that goes away leaves a whole request or
+        // none.
+        let accepting = tokio::spawn(async move {
+            match submission.idempotency.clone() {
+                None => shared.take_on(account, submission).await,
+                Some(key) => {
+                    let taking_on = shared.take_on(account, submission);
+                    shared.idempotency.once(account, key, taking_on).await
+                }
+            }
+        });
+        accepting.await.unwrap_or_else(|_| Err(Refusal::internal()))
+    }
+
+    async fn take_on(&self, account: AccountId, submission: Submission) -> Result<String, Refusal> {
         if self.stop.is_cancelled() {
             return Err(Refusal::shutting_down());
         }
-        let place = self.queue.try_reserve().map_err(|full| match full {
-            TrySendError::Full(()) => Refusal::too_many_requests("The queue is full.", QUEUE_PAUSE),
-            TrySendError::Closed(()) => Refusal::shutting_down(),
+        let place = self.requests.reserve().ok_or_else(|| {
+            let pause = self.pace.until_room(self.requests.counts().queued);
+            Refusal::too_many_requests("The queue is full.", pause)
         })?;
-        self.accounts.charge(account)?;
-        self.record.add(&body.img);
-        let order = Order { account, submit, img: body.img, scale: body.scale };
-        let id = self.requests.accept(order, now());
-        place.send(id.clone());
+        let charged = self.accounts.charge(account)?;
+        let Submission { number, body: SubmitBody { img, scale, version }, .. } = submission;
+        let created_at = now();
+        let callback = submission.callback_url;
+        let record = Record {
+            id: format!("{ID_PREFIX}{}", Uuid::now_v7()),
+            account: self.accounts.name(account),
+            submit: number,
+            img,
+            scale,
+            version,
+            status: Status::Queued,
+            created_at,
+            updated_at: created_at,
+            completed_at: None,
+            error: None,
+            result: None,
+            report: None,
+            charged,
+            idempotency: submission.idempotency,
+            callback: callback.map(|url| Callback { url, attempts: 0, due: None }),
+        };
+        if let Err(error) = self.state.store.accept(record.clone()).await {
+            tracing::error!(%error, "a request could not be kept");
+            self.accounts.refund(account, charged);
+            return Err(match error {
+                SqliteError::Full => Refusal::storage_full(),
+                _ => Refusal::internal(),
+            });
+        }
+        self.record.add(&record.img);
+        let id = record.id.clone();
+        self.requests.accept(place, account, record);
         Ok(id)
+    }
+
+    /// Ends a request that was taken up: durably first, then for everyone to see.
+    ///
+    /// # Errors
+    ///
+    /// When it may not have been kept; nothing has changed then, and it is to be called
+    /// again.
+    pub(super) async fn conclude(&self, id: &str, ended: Ended) -> Result<(), SqliteError> {
+        let Some((account, record, refund)) = self.requests.as_ended(id, ended) else {
+            return Ok(());
+        };
+        self.state.store.end(record.clone(), refund).await?;
+        self.accounts.refund(account, refund);
+        self.requests.finish(record);
+        Ok(())
+    }
+
+    /// Forgets the requests whose time is over. The row goes before the file: a file
+    /// without a row is swept at the next start.
+    pub(super) async fn sweep(&self) {
+        let swept = self.requests.sweep(now());
+        if swept.is_empty() {
+            return;
+        }
+        for (account, record) in &swept {
+            self.idempotency.forget(*account, record);
+        }
+        let ids = swept.iter().map(|(_, record)| record.id.clone()).collect();
+        if let Err(error) = self.state.store.remove(ids).await {
+            tracing::warn!(%error, "old requests could not be removed; the next start tries again");
+            return;
+        }
+        for (_, record) in swept.iter().filter(|(_, record)| record.result.is_some()) {
+            let path = self.requests.result_path(&record.id);
+            if let Err(error) = tokio::fs::remove_file(&path).await {
+                tracing::warn!(%error, "an old result could not be removed");
+            }
+        }
+    }
+
+    /// Keeps that a callback has arrived.
+    pub(super) async fn callback_delivered(&self, id: &str) {
+        let attempts = self.requests.callback_attempts(id).unwrap_or_default();
+        self.keep_callback(id, attempts, None).await;
+    }
+
+    /// Keeps that a callback was tried in vain and is due again at `next`, if ever.
+    pub(super) async fn callback_failed(&self, id: &str, next: Option<Timestamp>) {
+        let attempts = self.requests.callback_attempts(id).unwrap_or_default();
+        self.keep_callback(id, attempts.saturating_add(1), next).await;
+    }
+
+    async fn keep_callback(&self, id: &str, attempts: u32, due: Option<Timestamp>) {
+        if let Err(error) = self.state.store.callback(id, attempts, due).await {
+            // At worst it is delivered again after the next start.
+            tracing::warn!(%error, request.id = %id, "the fate of a callback was not kept");
+        }
+        self.requests.set_callback(id, attempts, due);
     }
 
     /// Returns whether a fault that hits a request once hits it now.
@@ -109,11 +249,6 @@ impl Shared {
     /// Returns the address of `path`, which begins with `/`.
     pub(super) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base_url)
-    }
-
-    /// Returns where the result of a request is stored.
-    pub(super) fn result_path(&self, id: &str) -> PathBuf {
-        self.results.path().join(id).with_extension("png")
     }
 
     pub(super) fn stats(&self) -> GatewayStats {

@@ -11,20 +11,20 @@ use axum::{
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 
 use super::{
+    asked::{Asked, expect_json},
     body::read_body,
     connection::Switch,
     faults::Fault,
     refusal::Refusal,
-    shared::Shared,
-    asked::{Asked, expect_json},
+    shared::{Shared, Submission},
+    store::IdempotencyKey,
     worker::FAULT_PAUSE,
 };
 use crate::api::wire::{STATUS_PATH, Status, SubmitReply};
 
 /// Handles a submit.
 ///
-/// Nothing waits between charging and queueing, so a client that goes away in the middle
-/// leaves either a whole request or none.
+/// A client that goes away in the middle leaves either a whole request or none.
 pub(super) async fn submit(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(connection): ConnectInfo<Switch>,
@@ -34,7 +34,9 @@ pub(super) async fn submit(
     let account = shared.accounts.authenticate(&headers)?;
     shared.accounts.admit(account)?;
     expect_json(&headers)?;
-    let asked = Asked::read(&headers, &read_body(body).await?, &shared.client)?;
+    let Asked { body, callback_url } =
+        Asked::read(&headers, &read_body(body).await?, &shared.client)?;
+    let idempotency = IdempotencyKey::of(&headers, &body)?;
 
     let faults = &shared.settings.faults;
     let number = shared.next_submit();
@@ -51,7 +53,8 @@ pub(super) async fn submit(
         connection.cut();
         return Err(Refusal::internal());
     }
-    let id = shared.accept(account, number, asked.body)?;
+    let submission = Submission { number, body, idempotency, callback_url };
+    let id = shared.accept(account, submission).await?;
     tracing::debug!(request.id = %id, "accepted");
     if faults.hits(Fault::ReplyLost, number) {
         connection.cut();

@@ -1,40 +1,80 @@
-//! Restores one accepted request after the other: fetch, decode, restore, store.
+//! Restores accepted requests: fetch, decode, restore, publish.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
-
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::spawn_blocking,
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
-use tokio_util::task::TaskTracker;
+
+use serde_json::{Value, json};
+use tokio::{
+    sync::Semaphore,
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     faults::Fault,
-    requests::{Ending, Order, StoredResult},
+    requests::Order,
     shared::{Shared, now},
+    store::{Ended, ResultFacts},
 };
-use crate::engine::{DecodeLimits, Engine, EngineError, decode, encode_png};
-
-/// When a client that met a full queue may come back: about the time one picture takes.
-pub(super) const QUEUE_PAUSE: Duration = Duration::from_secs(2);
+use crate::{
+    api::wire::Status,
+    engine::{DecodeLimits, Engine, EngineError, EngineReport, decode, encode_png, picture_size},
+    fetch::write_whole,
+};
 
 /// When a client that met the throttling fault may come back.
 pub(super) const FAULT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Takes requests from the queue until the gateway stops, and then until every worker
-/// has noticed.
-pub(super) async fn work(shared: Arc<Shared>, mut queue: mpsc::Receiver<String>) {
+/// Time between two tries to keep how a request has ended. A disk that is full is emptied
+/// by people, so that there is no use in hurry.
+const KEEP_AGAIN: Duration = Duration::from_secs(1);
+
+/// Longest time between two sweeps; a shorter retention is looked at more often.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
+/// How a request ends.
+#[derive(Debug, Clone, PartialEq)]
+enum Ending {
+    /// The picture is restored.
+    Completed(ResultFacts, Value),
+    /// The picture cannot be restored, and why.
+    Failed(String),
+    /// Something here went wrong.
+    Error(String),
+}
+
+impl From<Ending> for Ended {
+    fn from(ending: Ending) -> Self {
+        let (status, error, result, report) = match ending {
+            Ending::Completed(result, report) => {
+                (Status::Completed, None, Some(result), Some(report))
+            }
+            Ending::Failed(why) => (Status::Failed, Some(why), None, None),
+            Ending::Error(why) => (Status::Error, Some(why), None, None),
+        };
+        Self { at: now(), status, error, result, report }
+    }
+}
+
+/// Takes requests from the queue until the gateway stops, and then waits until every
+/// worker has noticed.
+pub(super) async fn work(shared: Arc<Shared>) {
     let places = Arc::new(Semaphore::new(shared.settings.workers.get()));
     let workers = TaskTracker::new();
     let stop = shared.stop.clone();
+    let working = Working::begin(&shared);
     let taking = async {
         // A place comes first: a request that no worker can take stays in the queue and
         // counts against its length.
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            let Some(id) = queue.recv().await else { break };
+            let order = shared.requests.take(now).await;
             let shared = Arc::clone(&shared);
             workers.spawn(async move {
-                process(&shared, &id).await;
+                process(&shared, order).await;
                 drop(place);
             });
         }
@@ -42,35 +82,73 @@ pub(super) async fn work(shared: Arc<Shared>, mut queue: mpsc::Receiver<String>)
     let _ = stop.run_until_cancelled(taking).await;
     workers.close();
     workers.wait().await;
+    drop(working);
 }
 
-async fn process(shared: &Arc<Shared>, id: &str) {
-    let Some(order) = shared.requests.start(id, now()) else {
-        return;
+/// Says that requests are taken up, for as long as it lives.
+struct Working(Arc<Shared>);
+
+impl Working {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.working.store(true, Ordering::Relaxed);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.working.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Sweeps old requests now and then, until the gateway stops.
+pub(super) async fn sweep(shared: Arc<Shared>) {
+    let every = (shared.settings.retention.age / 10).clamp(Duration::from_secs(1), SWEEP_EVERY);
+    let sweeping = async {
+        loop {
+            shared.sweep().await;
+            sleep(every).await;
+        }
     };
-    let restoring = restore(shared, id, &order);
+    let _: Option<std::convert::Infallible> = shared.stop.run_until_cancelled(sweeping).await;
+}
+
+async fn process(shared: &Arc<Shared>, order: Order) {
+    let started = Instant::now();
+    let restoring = restore(shared, &order);
     let Some(Some(ending)) = shared.stop.run_until_cancelled(restoring).await else {
+        shared.requests.put_back(&order.id, now());
         return;
     };
+    let id = &order.id;
     match &ending {
-        Ending::Completed(result) => tracing::debug!(request.id = %id, result.bytes, "completed"),
+        Ending::Completed(result, _) => {
+            shared.pace.took(started.elapsed());
+            tracing::debug!(request.id = %id, result.bytes, "completed");
+        }
         Ending::Failed(why) => tracing::info!(request.id = %id, why, "failed"),
         Ending::Error(why) => tracing::warn!(request.id = %id, why, "error"),
     }
-    if matches!(ending, Ending::Error(_)) {
-        shared.accounts.refund(order.account);
-    }
-    for swept in shared.requests.finish(id, ending, now()) {
-        if let Err(error) = tokio::fs::remove_file(&swept.path).await {
-            tracing::warn!(%error, "an old result could not be removed");
+    keep(shared, id, ending.into()).await;
+    shared.sweep().await;
+}
+
+/// Keeps how a request has ended, however often that has to be tried. When the gateway
+/// ends first, the next start goes on with it.
+async fn keep(shared: &Shared, id: &str, ended: Ended) {
+    while let Err(error) = shared.conclude(id, ended.clone()).await {
+        tracing::error!(request.id = %id, %error, "the end of a request could not be kept");
+        if shared.stop.run_until_cancelled(sleep(KEEP_AGAIN)).await.is_none() {
+            shared.requests.put_back(id, now());
+            return;
         }
     }
 }
 
 /// Returns how the request ends, or `None` when the gateway ends first.
-async fn restore(shared: &Arc<Shared>, id: &str, order: &Order) -> Option<Ending> {
+async fn restore(shared: &Arc<Shared>, order: &Order) -> Option<Ending> {
     let faults = &shared.settings.faults;
-    tokio::time::sleep(faults.latency(order.submit)).await;
+    sleep(faults.latency(order.submit)).await;
     if faults.hits(Fault::ServiceError, order.submit) {
         return Some(Ending::Error("system error, by request".to_owned()));
     }
@@ -82,15 +160,27 @@ async fn restore(shared: &Arc<Shared>, id: &str, order: &Order) -> Option<Ending
     if let Err(error) = fetched {
         return Some(Ending::Failed(format!("the picture could not be fetched: {error}")));
     }
+    let limits = shared.settings.decode;
+    let size = match picture_size(&source, &limits) {
+        Ok(size) => size,
+        Err(error) => return Some(Ending::Failed(error.to_string())),
+    };
+    let room = shared.pixels.take(size, order.scale).await;
     let job = Job {
         engine: Arc::clone(&shared.engine),
-        limits: shared.settings.decode,
+        limits,
         source,
         scale: order.scale,
-        target: shared.result_path(id),
+        target: shared.requests.result_path(&order.id),
     };
     let stop = shared.stop.clone();
-    match spawn_blocking(move || job.run(&stop)).await {
+    let done = spawn_blocking(move || {
+        let ending = job.run(&stop);
+        // Here, because the caller may be gone before the work is.
+        drop(room);
+        ending
+    });
+    match done.await {
         Ok(ending) => ending,
         Err(error) if error.is_panic() => Some(Ending::Error("the engine crashed".to_owned())),
         Err(_) => None,
@@ -108,29 +198,32 @@ struct Job {
 
 impl Job {
     /// Returns how the request ends, or `None` when it was cancelled.
-    fn run(self, stop: &tokio_util::sync::CancellationToken) -> Option<Ending> {
+    fn run(self, stop: &CancellationToken) -> Option<Ending> {
         let picture = match decode(&self.source, &self.limits) {
             Ok(picture) => picture,
             Err(error) => return Some(Ending::Failed(error.to_string())),
         };
         drop(self.source);
-        let restored = match self.engine.restore(&picture.image, self.scale, stop) {
-            Ok((restored, _)) => restored,
+        let (restored, report) = match self.engine.restore(&picture.image, self.scale, stop) {
+            Ok(restored) => restored,
             Err(EngineError::Cancelled) => return None,
             Err(error) => return Some(Ending::Failed(error.to_string())),
         };
-        Some(store(&restored, picture.icc.as_deref(), self.target))
+        let png = match encode_png(&restored, picture.icc.as_deref()) {
+            Ok(png) => png,
+            Err(error) => return Some(Ending::Error(error.to_string())),
+        };
+        drop(restored);
+        if let Err(error) = write_whole(&self.target, &png) {
+            return Some(Ending::Error(format!("the result cannot be stored: {error}")));
+        }
+        let facts = ResultFacts { bytes: png.len() as u64, blake3: blake3::hash(&png) };
+        Some(Ending::Completed(facts, json_of(&report)))
     }
 }
 
-fn store(picture: &image::DynamicImage, icc: Option<&[u8]>, target: PathBuf) -> Ending {
-    let png = match encode_png(picture, icc) {
-        Ok(png) => png,
-        Err(error) => return Ending::Error(error.to_string()),
-    };
-    if let Err(error) = std::fs::write(&target, &png) {
-        return Ending::Error(format!("the result cannot be stored: {error}"));
-    }
-    let blake3 = blake3::hash(&png);
-    Ending::Completed(StoredResult { path: target, bytes: png.len() as u64, blake3 })
+/// What clients are shown of the engine's report.
+fn json_of(report: &EngineReport) -> Value {
+    let EngineReport { engine, noise, steps } = report;
+    json!({ "engine": engine, "noise": noise, "steps": steps })
 }

@@ -1,40 +1,49 @@
-//! Turns what `SQLite` and JSON say into what a caller does next.
+//! Turns what `SQLite` and JSON say into what a ledger's caller does next.
 
 use std::path::Path;
 
 use super::contract::LedgerError;
+use crate::sqlite::{SqliteError, WriteError};
 
 /// What a person should do with a damaged ledger.
 const KEEP_IT: &str = "keep the file, it is the only record of what was paid; restore a backup, \
                        or try `sqlite3 FILE .recover`";
 
-// SQLite's primary result codes, from https://www.sqlite.org/rescode.html.
-const SQLITE_BUSY: i32 = 5;
-const SQLITE_CORRUPT: i32 = 11;
-const SQLITE_FULL: i32 = 13;
-const SQLITE_NOTADB: i32 = 26;
-
-impl From<sqlx::Error> for LedgerError {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::ColumnDecode { index, source } => {
-                damaged(format!("column {index}: {source}"))
+impl From<SqliteError> for LedgerError {
+    fn from(error: SqliteError) -> Self {
+        match error {
+            SqliteError::Newer { found, known } => Self::Newer { found, known },
+            SqliteError::Foreign => {
+                Self::Corrupt(format!("{error}; choose another folder with `--state`"))
             }
-            sqlx::Error::Database(database) => match primary_code(database.as_ref()) {
-                SQLITE_CORRUPT | SQLITE_NOTADB => damaged(database.message()),
-                SQLITE_FULL => unavailable("the disk is full; free some space"),
-                SQLITE_BUSY => unavailable("another program has locked it; end that program"),
-                _ => unavailable(database),
-            },
-            _ => unavailable(error),
+            SqliteError::Damaged(what) => damaged(what),
+            SqliteError::Outdated => Self::Unavailable(format!("{error}; run the job once more")),
+            SqliteError::Replaced => Self::Unavailable(format!(
+                "{error}; put it back before the next run, because only it knows what is paid for"
+            )),
+            SqliteError::Full | SqliteError::Locked | SqliteError::Unavailable(_) => {
+                unavailable(error)
+            }
         }
     }
 }
 
-/// Returns the code without the extension in its upper bits; 0 when there is none.
-fn primary_code(error: &dyn sqlx::error::DatabaseError) -> i32 {
-    let code = error.code().and_then(|code| code.parse::<i32>().ok());
-    code.unwrap_or_default() & 0xFF
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        SqliteError::from(error).into()
+    }
+}
+
+impl WriteError for LedgerError {
+    fn ends_transaction(&self) -> bool {
+        match self {
+            Self::Illegal { .. }
+            | Self::StaleFence
+            | Self::NotReading(_)
+            | Self::UnknownItem(_) => false,
+            Self::Newer { .. } | Self::Corrupt(_) | Self::Unavailable(_) => true,
+        }
+    }
 }
 
 /// Creates the error for stored data that cannot be what was written.

@@ -31,7 +31,6 @@ mod import;
 mod memory;
 
 mod fault;
-mod place;
 mod reader;
 mod rows;
 mod schema;

@@ -5,25 +5,28 @@ use std::path::Path;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use sqlx::{ConnectOptions, Connection};
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::JoinHandle,
-};
+use tokio::sync::watch;
 
 use super::{
     contract::{Audit, Ledger, LedgerError, LedgerResult},
     fault::at_path,
-    place::Place,
     reader::Reader,
     record::{
         EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
     },
-    schema,
+    schema::SCHEMA,
     statements::load_head,
     steps::Step,
-    writer::{Command, QUEUE, Reply, Writer},
+    writer::{Command, JobBook, Reply},
 };
-use crate::core::{Edition, Endpoint, Fence, Item, ItemEvent, ItemId, ItemState};
+use crate::{
+    core::{Edition, Endpoint, Fence, Item, ItemEvent, ItemId, ItemState},
+    sqlite::{Place, Writer, Writing, reader_options, writer_options},
+};
+
+/// Names of the threads that serve the connections.
+const WRITER: &str = "ledger-writer";
+const READER: &str = "ledger-reader";
 
 /// A ledger in one `SQLite` file, in write-ahead mode with full synchronisation.
 ///
@@ -38,9 +41,8 @@ pub struct SqliteLedger {
 
 #[derive(Debug)]
 struct WriterHandle {
-    commands: mpsc::Sender<Command>,
+    commands: Writing<Command>,
     totals: watch::Receiver<Totals>,
-    task: JoinHandle<()>,
 }
 
 impl SqliteLedger {
@@ -70,22 +72,19 @@ impl SqliteLedger {
             let made = tokio::fs::create_dir_all(folder).await;
             made.map_err(|error| LedgerError::Unavailable(error.to_string()))?;
         }
-        let options = schema::writer_options(path);
+        let options = writer_options(path, WRITER);
         let mut connection = options.connect().await?;
-        schema::migrate(&mut connection, path).await?;
-        let head = load_head(&mut connection).await?;
-        let reader = Reader::open(schema::reader_options(path)).await?;
-
-        let (writer, totals) = Writer::new(options, Place::of(path)?, connection, head);
-        let (commands, waiting) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(writer.run(waiting));
-        Ok(Self { reader, writer: Some(WriterHandle { commands, totals, task }) })
+        SCHEMA.migrate(&mut connection, path).await?;
+        let (book, totals) = JobBook::new(load_head(&mut connection).await?);
+        let reader = Reader::open(reader_options(path, READER)).await?;
+        let commands = Writer::new(book, options, Place::of(path)?, connection).start();
+        Ok(Self { reader, writer: Some(WriterHandle { commands, totals }) })
     }
 
     async fn open_reader(path: &Path) -> LedgerResult<Self> {
-        let options = schema::reader_options(path);
+        let options = reader_options(path, READER);
         let mut connection = options.connect().await?;
-        schema::check(&mut connection, path).await?;
+        SCHEMA.check(&mut connection, path).await?;
         connection.close().await?;
         Ok(Self { reader: Reader::open(options).await?, writer: None })
     }
@@ -104,11 +103,8 @@ impl SqliteLedger {
     /// the file.
     pub async fn close(self) {
         self.reader.close().await;
-        if let Some(WriterHandle { commands, task, .. }) = self.writer {
-            drop(commands);
-            if let Err(error) = task.await {
-                tracing::error!(%error, "the ledger's writer ended abnormally");
-            }
+        if let Some(writer) = self.writer {
+            writer.commands.close().await;
         }
     }
 
@@ -117,13 +113,10 @@ impl SqliteLedger {
         let Some(writer) = &self.writer else {
             return Err(LedgerError::Unavailable("it was opened for reading only".to_owned()));
         };
-        let stopped = || {
+        writer.commands.write(command).await.unwrap_or_else(|_| {
             let text = "its writer has stopped; run the same command again";
-            LedgerError::Unavailable(text.to_owned())
-        };
-        let (reply, answer) = oneshot::channel();
-        writer.commands.send(command(reply)).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+            Err(LedgerError::Unavailable(text.to_owned()))
+        })
     }
 }
 

@@ -1,38 +1,30 @@
-//! The only task that writes to the database.
-//!
-//! It takes every command that waits, applies them in one transaction, commits, and
-//! only then answers them ("group commit"): with many callers a commit costs each of
-//! them a fraction of a disk flush. Commands own their data, so that a caller who
-//! goes away changes nothing, and the task itself is never cancelled half-way.
+//! What the ledger's writer does with each command; how it batches and commits them is in
+//! [`sqlite`](crate::sqlite).
 //!
 //! A refused command (stale fence, illegal event) fails alone. When the database
-//! fails, every command of the transaction fails, none is acknowledged, and before the
-//! next one the connection is opened and the head is read anew.
+//! fails, the head is read anew before the next command.
 
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
-use sqlx::{ConnectOptions as _, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
-use tokio::sync::{mpsc, oneshot, watch};
+use sqlx::SqliteConnection;
+use tokio::sync::watch;
 
 use super::{
     contract::{LedgerError, LedgerResult},
     head::Head,
-    place::Place,
     record::{EditionHeader, Imported, NewRow, Totals},
     statements,
     steps::{self, Step},
 };
-use crate::core::{Edition, Endpoint, Fence, Item};
+use crate::{
+    core::{Edition, Endpoint, Fence, Item},
+    sqlite::{self, Book, answer},
+};
 
-/// Most commands in one transaction: enough that the commit no longer counts, few
-/// enough that the first one does not wait long.
-const BATCH: usize = 512;
+pub(super) type Reply<T> = sqlite::Reply<T, LedgerError>;
 
-/// Commands that may wait before callers have to.
-pub(super) const QUEUE: usize = 1024;
-
-pub(super) type Reply<T> = oneshot::Sender<LedgerResult<T>>;
+type Answers = sqlite::Answers<LedgerError>;
 
 /// One write, with where to answer it.
 #[derive(Debug)]
@@ -61,138 +53,66 @@ impl Command {
     }
 }
 
-fn answer<T>(reply: Reply<T>, result: LedgerResult<T>) {
-    // A caller that has gone away does not want to know.
-    drop(reply.send(result));
-}
-
-/// Answers that wait for the commit. Called with how that went.
-#[derive(Default)]
-struct Answers(Vec<Box<dyn FnOnce(LedgerResult<()>) + Send>>);
-
-impl Answers {
-    /// Keeps the answer to one command.
-    ///
-    /// # Errors
-    ///
-    /// What has to end the transaction, as opposed to what only this command hears.
-    fn keep<T: Send + 'static>(
-        &mut self,
-        reply: Reply<T>,
-        result: LedgerResult<T>,
-    ) -> LedgerResult<()> {
-        let failure = match &result {
-            Err(error) if ends_transaction(error) => Err(error.clone()),
-            _ => Ok(()),
-        };
-        self.0.push(Box::new(move |commit| answer(reply, commit.and(result))));
-        failure
-    }
-
-    fn send(self, commit: &LedgerResult<()>) {
-        for answer in self.0 {
-            answer(commit.clone());
-        }
-    }
-}
-
-fn ends_transaction(error: &LedgerError) -> bool {
-    match error {
-        LedgerError::Illegal { .. }
-        | LedgerError::StaleFence
-        | LedgerError::NotReading(_)
-        | LedgerError::UnknownItem(_) => false,
-        LedgerError::Newer { .. } | LedgerError::Corrupt(_) | LedgerError::Unavailable(_) => true,
-    }
-}
-
-/// The writing end of a ledger.
-pub(super) struct Writer {
-    options: SqliteConnectOptions,
-    place: Place,
-    /// `None` after a failure: a full disk ends a transaction behind the library's back,
-    /// which then takes no other on the same connection.
-    connection: Option<SqliteConnection>,
+/// What the writer knows of the job.
+pub(super) struct JobBook {
     /// `None` after a failure: what the tables say is not known then.
     head: Option<Head>,
+    /// The last settlement number when the transaction began.
+    settlement: i64,
     totals: watch::Sender<Totals>,
 }
 
-impl Writer {
-    /// `connection` is one that was opened with `options`, and its file lies at `place`.
-    pub(super) fn new(
-        options: SqliteConnectOptions,
-        place: Place,
-        connection: SqliteConnection,
-        head: Head,
-    ) -> (Self, watch::Receiver<Totals>) {
+impl JobBook {
+    pub(super) fn new(head: Head) -> (Self, watch::Receiver<Totals>) {
         let (totals, watched) = watch::channel(head.totals);
-        (Self { options, place, connection: Some(connection), head: Some(head), totals }, watched)
+        (Self { settlement: head.last_settlement, head: Some(head), totals }, watched)
     }
+}
 
-    /// Serves commands until all senders are gone, then closes the database.
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while commands.recv_many(&mut batch, BATCH).await > 0 {
-            self.serve(batch.drain(..).collect()).await;
-        }
-        self.close().await;
-    }
+impl Book for JobBook {
+    type Command = Command;
+    type Error = LedgerError;
 
-    async fn serve(&mut self, mut batch: VecDeque<Command>) {
-        let mut answers = Answers::default();
-        let commit = self.transact(&mut batch, &mut answers).await;
-        if let (Ok(()), Some(head)) = (&commit, &self.head) {
-            self.totals.send_replace(head.totals);
-        }
-        answers.send(&commit);
-        if let Err(error) = commit {
-            for command in batch {
-                command.refuse(error.clone());
-            }
-        }
-    }
-
-    /// Takes commands from `batch` and applies them, all in one transaction.
-    async fn transact(
-        &mut self,
-        batch: &mut VecDeque<Command>,
-        answers: &mut Answers,
-    ) -> LedgerResult<()> {
-        self.place.check()?;
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await?,
-        };
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    async fn begin(&mut self, connection: &mut SqliteConnection) -> LedgerResult<()> {
         let mut head = match self.head.take() {
             Some(head) => head,
-            None => statements::load_head(&mut transaction).await?,
+            None => statements::load_head(connection).await?,
         };
-        head.fence = statements::load_fence(&mut transaction).await?;
-        let settlement = head.last_settlement;
-        while let Some(command) = batch.pop_front() {
-            apply(&mut transaction, &mut head, command, batch, answers).await?;
-        }
-        if head.last_settlement != settlement {
-            statements::save_settlement(&mut transaction, head.last_settlement).await?;
-        }
-        transaction.commit().await?;
+        head.fence = statements::load_fence(connection).await?;
+        self.settlement = head.last_settlement;
         self.head = Some(head);
-        self.connection = Some(connection);
         Ok(())
     }
 
-    async fn close(self) {
-        let Some(mut connection) = self.connection else { return };
-        // Both are only tidy: the next open reads the log whatever becomes of them.
-        let checkpoint = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)");
-        if let Err(error) = checkpoint.execute(&mut connection).await {
-            tracing::debug!(%error, "the ledger's log was not folded in at the end");
+    async fn apply(
+        &mut self,
+        connection: &mut SqliteConnection,
+        command: Command,
+        batch: &mut VecDeque<Command>,
+        answers: &mut Answers,
+    ) -> LedgerResult<()> {
+        let head = self.head.as_mut().expect("`begin` has read it");
+        apply(connection, head, command, batch, answers).await
+    }
+
+    async fn end(&mut self, connection: &mut SqliteConnection) -> LedgerResult<()> {
+        match &self.head {
+            Some(head) if head.last_settlement != self.settlement => {
+                statements::save_settlement(connection, head.last_settlement).await
+            }
+            _ => Ok(()),
         }
-        if let Err(error) = connection.close().await {
-            tracing::debug!(%error, "the ledger was not closed cleanly");
+    }
+
+    fn settled(&mut self, durable: bool) {
+        match &self.head {
+            Some(head) if durable => drop(self.totals.send_replace(head.totals)),
+            _ => self.head = None,
         }
+    }
+
+    fn refuse(command: Command, error: LedgerError) {
+        command.refuse(error);
     }
 }
 

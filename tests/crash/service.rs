@@ -1,7 +1,8 @@
 //! The gateway in a process of its own.
 
 use reqwest::Client;
-use restore_batch::gateway::{BookedRequest, GatewayFaults, GatewayStats};
+use restore_batch::gateway::{AccessKey, BookedRequest, GatewayFaults, GatewayStats};
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
 use crate::support::{Command, KEY, Running, World};
@@ -19,13 +20,12 @@ pub(crate) struct GatewayProcess<'a> {
 
 impl<'a> GatewayProcess<'a> {
     pub(crate) fn start(world: &'a World, faults: &GatewayFaults) -> Self {
-        world.write("keys", KEY);
-        world.write("results/none", "");
-        let words = ["gateway", "--listen=127.0.0.1:0", "--key-file=keys", "--allow-private"];
+        let key = AccessKey::new("tester", &SecretString::from(KEY.to_owned()));
+        world.write("keys.toml", key.to_toml());
+        let words = ["gateway", "--listen=127.0.0.1:0", "--keys=keys.toml", "--allow-private"];
         let test_only = ["--engine=instant".to_owned(), format!("--inject-faults={faults}")];
-        // Its results are removed with the world's folder, however it ends.
-        let command = Command::new(world, &words).args(test_only).args(["--log=warn"]);
-        let running = command.env("TMPDIR", world.path("results")).start();
+        let state = ["--state=gateway-state", "--log=warn"];
+        let running = Command::new(world, &words).args(test_only).args(state).start();
         running.says(SERVING);
         let said = running.stderr();
         let line = said.lines().find(|line| line.contains(SERVING)).unwrap();

@@ -15,9 +15,10 @@ use crate::source_text::{Reference, Source};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("clock", &["core"]),
+    ("sqlite", &[]),
     // The edges: they do not know one another; `run` joins them.
     ("manifest", &["core", "clock"]),
-    ("ledger", &["core", "clock"]),
+    ("ledger", &["core", "clock", "sqlite"]),
     ("limit", &["core", "clock"]),
     ("stage", &["core", "clock"]),
     ("api", &["core", "clock"]),
@@ -25,7 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("report", &["core", "clock"]),
     ("run", &["core", "clock", "manifest", "ledger", "limit", "stage", "api", "fetch", "report"]),
     ("engine", &["core"]),
-    ("gateway", &["core", "clock", "engine", "fetch", "api::wire"]),
+    ("gateway", &["core", "clock", "sqlite", "engine", "fetch", "api::wire"]),
     ("webhook", &["core", "api::webhook"]),
     ("config", &["core"]),
     ("telemetry", &["config"]),

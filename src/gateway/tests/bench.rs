@@ -12,16 +12,21 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::wire::{KEY_HEADER, STATUS_PATH, SUBMIT_PATH},
     engine::{Engine, EngineError, EngineReport, InstantEngine},
-    gateway::{Gateway, GatewayError, GatewayHandle, GatewaySettings, LocalFiles},
+    gateway::{AccessKey, Gateway, GatewayError, GatewayHandle, GatewaySettings, LocalFiles},
 };
 
 /// The key of the bench's own client.
 pub(super) const KEY: &str = "bench-key";
 
+/// Makes the entry of a plain key.
+pub(super) fn access_key(name: &str, key: &str) -> AccessKey {
+    AccessKey::new(name, &SecretString::from(key.to_owned()))
+}
+
 /// Settings with one key and local sources allowed.
 pub(super) fn settings() -> GatewaySettings {
     GatewaySettings {
-        keys: vec![SecretString::from(KEY.to_owned())],
+        keys: vec![access_key("bench", KEY)],
         allow_private: true,
         local_files: Some(LocalFiles::new([7; 32])),
         ..GatewaySettings::default()

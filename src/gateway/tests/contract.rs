@@ -7,11 +7,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::bench::{Bench, KEY, assert_error, settings};
+use super::bench::{Bench, KEY, access_key, assert_error, settings};
 use crate::{
     api::wire::{KEY_HEADER, STATUS_PATH, SUBMIT_PATH},
     gateway::{Gateway, GatewaySettings, routes::public_routes},
@@ -165,7 +164,7 @@ async fn the_document_describes_the_routes_that_there_are() {
 #[tokio::test]
 async fn a_request_is_unknown_to_other_keys() {
     let mut settings = settings();
-    settings.keys.push(SecretString::from("other".to_owned()));
+    settings.keys.push(access_key("other", "other"));
     let bench = Bench::start(settings).await;
     let id = bench.accepted().await;
     let path = format!("{STATUS_PATH}{id}");

@@ -28,34 +28,34 @@ async fn without_a_key_it_only_listens_on_loopback() {
 }
 
 #[tokio::test]
-async fn a_taken_address_and_a_missing_folder_are_named() {
+async fn a_taken_address_and_an_impossible_folder_are_named() {
     let first = bind(settings()).await.unwrap();
     let taken = GatewaySettings { listen: first.local_addr(), ..settings() };
     let error = bind(taken).await.unwrap_err();
     assert!(error.to_string().contains(&first.local_addr().to_string()), "{error}");
-    let missing = GatewaySettings { results_in: Some("/nowhere".into()), ..settings() };
-    let error = bind(missing).await.unwrap_err();
-    assert!(matches!(error, GatewayError::Results(_)), "{error}");
+    let impossible = GatewaySettings { state: Some("/dev/null/state".into()), ..settings() };
+    let error = bind(impossible).await.unwrap_err();
+    assert!(matches!(error, GatewayError::State(_)), "{error}");
+    assert!(error.to_string().contains("/dev/null/state"), "{error}");
 }
 
 #[tokio::test]
-async fn shutting_down_abandons_work_and_leaves_no_results() {
-    let folder = tempfile::tempdir().unwrap();
-    let results_in = Some(folder.path().to_owned());
+async fn shutting_down_puts_work_back_and_leaves_nothing_temporary() {
     let engine = Arc::new(HeldEngine::default());
-    let settings = GatewaySettings { results_in, ..settings() };
-    let mut bench = Bench::with_engine(settings, Arc::clone(&engine) as _).await;
+    let mut bench = Bench::with_engine(settings(), Arc::clone(&engine) as _).await;
     let id = bench.accepted().await;
     bench.until(&id, &["PROCESSING"]).await;
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    let folder = bench.handle.shared.state.folder().to_owned();
+    assert!(folder.join("gateway.db").exists());
     bench.shutdown.cancel();
     (&mut bench.served).await.unwrap().unwrap();
     let refused = bench.post(SUBMIT_PATH).body("{}").header(KEY_HEADER, KEY).send().await;
     assert!(refused.is_err(), "{refused:?}");
-    assert_eq!(bench.handle.stats().completed, 0);
+    let stats = bench.handle.stats();
+    assert_eq!((stats.completed, stats.processing, stats.queued), (0, 0, 1));
     drop(bench);
     // The blocking thread lets the last reference go.
-    while std::fs::read_dir(folder.path()).unwrap().count() > 0 {
+    while folder.exists() {
         tokio::task::yield_now().await;
     }
 }

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 use restore_batch::{
     core::Micros,
     engine::{Engine, InstantEngine},
-    gateway::{Gateway, GatewayHandle, GatewaySettings, GatewayStats},
+    gateway::{AccessKey, Gateway, GatewayHandle, GatewaySettings, GatewayStats},
     testing::scripted_server::{Reply, ScriptedServer},
 };
 use secrecy::SecretString;
@@ -38,7 +38,7 @@ impl Service {
     /// Returns the settings of a gateway that keeps count.
     pub(crate) fn settings() -> GatewaySettings {
         GatewaySettings {
-            keys: vec![SecretString::from(KEY.to_owned())],
+            keys: vec![AccessKey::new("tester", &SecretString::from(KEY.to_owned()))],
             workers: NonZeroUsize::new(4).unwrap(),
             allow_private: true,
             record_submits: true,

@@ -1,8 +1,8 @@
-//! Watches that the ledger is still where it was opened.
+//! Watches that a database is still where it was opened.
 //!
 //! A file that was deleted or replaced takes writes as if nothing had happened, and is
-//! gone with the process. The next run would know nothing of what this one has paid for,
-//! so nothing more is promised once it has gone.
+//! gone with the process. The next start would know nothing of what this one has paid or
+//! charged for, so nothing more is promised once it has gone.
 
 use std::{
     fs, io,
@@ -10,11 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::contract::{LedgerError, LedgerResult};
+use super::error::SqliteError;
 
 /// A file that is open, and its path.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     path: PathBuf,
     /// Device and inode.
     file: (u64, u64),
@@ -25,9 +25,9 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Unavailable`] when there is none.
-    pub(super) fn of(path: &Path) -> LedgerResult<Self> {
-        let file = file_at(path).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
+    /// [`SqliteError::Unavailable`] when there is none.
+    pub(crate) fn of(path: &Path) -> Result<Self, SqliteError> {
+        let file = file_at(path).map_err(|error| SqliteError::Unavailable(error.to_string()))?;
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -35,15 +35,11 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Unavailable`] when it does not.
-    pub(super) fn check(&self) -> LedgerResult<()> {
+    /// [`SqliteError::Replaced`] when it does not.
+    pub(crate) fn check(&self) -> Result<(), SqliteError> {
         match file_at(&self.path) {
             Ok(file) if file == self.file => Ok(()),
-            _ => Err(LedgerError::Unavailable(format!(
-                "`{}` was deleted or replaced while the job ran; put it back before the next \
-                 run, because only it knows what is paid for",
-                self.path.display()
-            ))),
+            _ => Err(SqliteError::Replaced),
         }
     }
 }
@@ -67,8 +63,8 @@ mod tests {
         assert_eq!(place.check(), Ok(()));
         fs::copy(&path, folder.path().join("c")).unwrap();
         std::process::Command::new("mv").args([&other, &path]).status().unwrap();
-        assert!(matches!(place.check(), Err(LedgerError::Unavailable(_))));
+        assert_eq!(place.check(), Err(SqliteError::Replaced));
         fs::remove_file(&path).unwrap();
-        assert!(place.check().unwrap_err().to_string().contains("deleted"));
+        assert_eq!(place.check(), Err(SqliteError::Replaced));
     }
 }
