@@ -6,6 +6,7 @@
 //!      202          key, rate,   429      PROCESSING                             │
 //!                   balance     if full                                          ▼
 //! GET status ◄──────────────── requests: QUEUED … COMPLETED | FAILED | ERROR ◄─ media
+//! X-Webhook-URL ◄─ callback ◄──────┘ ended
 //! ```
 //!
 //! A client of the hosted service needs another base URL and nothing else. What is
@@ -22,7 +23,7 @@
 //! `/faults/stats` and `/faults/books`, which exist only with that switch.
 //!
 //! Not responsible for: restoring
-//! (`engine`), webhooks, or anything about jobs and manifests. Called by `cli`, for
+//! (`engine`), or anything about jobs and manifests. Called by `cli`, for
 //! `restore-batch gateway` and for `--local`, and by whole-program tests.
 //!
 //! [`Engine`]: crate::engine::Engine
@@ -30,6 +31,7 @@
 mod accounts;
 mod asked;
 mod body;
+mod callback;
 mod conditions;
 mod connection;
 mod fault_spec;

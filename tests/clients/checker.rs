@@ -72,8 +72,8 @@ fn no_answer_differs_from_the_document() {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .envs([("GATEWAY_KEY", KEY), ("PICTURE", &picture), ("DONE", &done)])
         .envs([("HOOK", server.url("/hook").as_str()), ("ANSWERS", "answers.txt")]);
-    let checked = checker.output().unwrap();
-    assert!(checked.status.success(), "{}", said(&checked));
+    let ended = checker.output().unwrap();
+    assert!(ended.status.success(), "{}", said(&ended));
     let answers = world.read("answers.txt");
     let answered: BTreeSet<&str> = answers.lines().collect();
     let missing: Vec<_> = ANSWERS.iter().filter(|answer| !answered.contains(*answer)).collect();

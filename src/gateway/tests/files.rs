@@ -94,8 +94,8 @@ async fn a_copy_is_confirmed_by_its_tag_and_by_its_date() {
 async fn swept_results_are_gone_from_disk() {
     let folder = tempfile::tempdir().unwrap();
     let bench = Bench::start(GatewaySettings {
-        retention: Retention { requests: 2, bytes: u64::MAX },
-        results_in: Some(folder.path().to_owned()),
+        retention: Retention { requests: 2, bytes: u64::MAX, ..Retention::default() },
+        state: Some(folder.path().to_owned()),
         ..settings()
     })
     .await;
@@ -109,7 +109,7 @@ async fn swept_results_are_gone_from_disk() {
     assert_error(gone, 404, "Not Found").await;
     let kept = bench.get(&format!("/media/{}/output.png", ids[2])).send().await.unwrap();
     assert_eq!(kept.status(), 200);
-    let results = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let results = folder.path().join("results");
     // The file goes just after the request does.
     while std::fs::read_dir(&results).unwrap().count() > 2 {
         tokio::task::yield_now().await;
