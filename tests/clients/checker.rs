@@ -14,11 +14,12 @@ use crate::{
 };
 
 /// What must have been answered: a check that never comes that far checks nothing.
-const ANSWERS: [&str; 15] = [
+const ANSWERS: [&str; 17] = [
     "POST /gfpgan/v1/gfpgan/generate 202",
     "POST /gfpgan/v1/gfpgan/generate 400",
     "POST /gfpgan/v1/gfpgan/generate 401",
     "POST /gfpgan/v1/gfpgan/generate 415",
+    "POST /gfpgan/v1/gfpgan/generate 422",
     "PATCH /gfpgan/v1/gfpgan/generate 405",
     "GET /v2/requests/status/{request_id} 200",
     "GET /v2/requests/status/{request_id} 401",
@@ -30,6 +31,7 @@ const ANSWERS: [&str; 15] = [
     "GET /media/{request_id}/output.png 416",
     "DELETE /media/{request_id}/output.png 405",
     "GET /healthz 200",
+    "GET /readyz 200",
 ];
 
 /// Has one picture restored and returns the name of the request.

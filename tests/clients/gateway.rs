@@ -1,5 +1,8 @@
 //! The gateway, as its user starts it.
 
+use restore_batch::gateway::AccessKey;
+use secrecy::SecretString;
+
 use crate::support::{Command, KEY, Running, World};
 
 /// What the gateway says before its address.
@@ -14,8 +17,9 @@ pub(crate) struct GatewayProcess<'a> {
 impl<'a> GatewayProcess<'a> {
     /// Starts one with [`KEY`] on a free port.
     pub(crate) fn start(world: &'a World, words: &[&str]) -> Self {
-        world.write("keys", KEY);
-        let fixed = ["gateway", "--listen=127.0.0.1:0", "--key-file=keys", "--allow-private"];
+        let key = AccessKey::new("tests", &SecretString::from(KEY));
+        world.write("keys.toml", key.to_toml());
+        let fixed = ["gateway", "--listen=127.0.0.1:0", "--keys=keys.toml", "--allow-private"];
         let running = Command::new(world, &[&fixed, words].concat()).start();
         running.says(SERVING);
         let said = running.stderr();

@@ -3,7 +3,11 @@
 
 use std::{fmt::Write as _, fs, net::SocketAddr, sync::Arc};
 
-use restore_batch::testing::scripted_server::{RecordedRequest, Reply, ScriptedServer};
+use restore_batch::{
+    gateway::AccessKey,
+    testing::scripted_server::{RecordedRequest, Reply, ScriptedServer},
+};
+use secrecy::SecretString;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -284,10 +288,11 @@ fn the_project_s_own_gateway_calls_the_project_s_own_run() {
     let world = World::new();
     let sources = Photos::start(&world, 6);
     world.write("photos.csv", sources.manifest());
-    world.write("keys", KEY);
+    let key = AccessKey::new("tests", &SecretString::from(KEY));
+    world.write("keys.toml", key.to_toml());
     // Some answers to submits come long after the callback.
     let faults = "--inject-faults=seed=3,slow-reply=0.5,slow-for=700ms,latency=50ms..400ms";
-    let words = ["gateway", "--listen=127.0.0.1:0", "--key-file=keys", "--allow-private"];
+    let words = ["gateway", "--listen=127.0.0.1:0", "--keys=keys.toml", "--allow-private"];
     let gateway = Command::new(&world, &words).args(["--engine=instant", faults]).start();
     gateway.says(SERVING);
     let said = gateway.stderr();
