@@ -51,7 +51,7 @@ mod tests {
 
     #[tokio::test]
     async fn pictures_wait_until_there_is_room_for_them_and_their_results() {
-        let budget = PixelBudget::new(50 * UNIT);
+        let budget = PixelBudget::new(49 * UNIT);
         // 64 x 64 pixels are one unit, four times as many at scale 2.
         let first = budget.take((64 * 3, 64 * 3), 2).await;
         assert!(budget.take((64, 64), 2).now_or_never().is_none());

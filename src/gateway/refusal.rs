@@ -106,8 +106,8 @@ impl Refusal {
     }
 
     /// Nothing can be kept now, so nothing is accepted.
-    pub(super) fn storage_full() -> Self {
-        let message = "The gateway has no room to keep requests; none was accepted.";
+    pub(super) fn not_kept() -> Self {
+        let message = "The gateway cannot keep requests now; nothing was accepted.";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", message)
     }
 

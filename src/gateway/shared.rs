@@ -114,8 +114,8 @@ impl Shared {
     /// # Errors
     ///
     /// 402 without the money, 422 with an idempotency key of another body, 429 with a full
-    /// queue, 503 when the gateway is ending or the disk is full, 500 when nobody knows
-    /// whether it was kept.
+    /// queue, 503 when the gateway is ending or the disk takes nothing, 500 when nobody
+    /// knows whether it was kept.
     pub(super) async fn accept(
         self: &Arc<Self>,
         account: AccountId,
@@ -170,7 +170,10 @@ impl Shared {
             tracing::error!(%error, "a request could not be kept");
             self.accounts.refund(account, charged);
             return Err(match error {
-                SqliteError::Full => Refusal::storage_full(),
+                // Before anything was written.
+                SqliteError::Full | SqliteError::Locked | SqliteError::Replaced => {
+                    Refusal::not_kept()
+                }
                 _ => Refusal::internal(),
             });
         }

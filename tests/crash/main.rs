@@ -11,6 +11,7 @@
 mod books;
 mod dice;
 mod draws;
+mod gateway;
 mod history;
 mod job;
 mod moment;
@@ -48,4 +49,13 @@ fn killed_at_any_moment_nothing_is_lost_or_paid_twice() {
         table.add(job.run(left.min(wanted.div_ceil(3))));
     }
     say(&table.to_string());
+}
+
+#[test]
+fn a_gateway_that_is_killed_does_what_it_has_accepted_once() {
+    let wanted = number("CRASH_ROUNDS").map_or(FEW, |rounds| u32::try_from(rounds).unwrap());
+    let seed = number("CRASH_SEED").unwrap_or(1);
+    for part in 0..wanted.div_ceil(FEW) {
+        gateway::survives(seed.wrapping_add(part.into()), FEW.min(wanted - part * FEW));
+    }
 }

@@ -15,7 +15,7 @@ pub(crate) struct GatewayProcess<'a> {
     world: &'a World,
     client: Client,
     base: String,
-    _running: Running<'a>,
+    running: Running<'a>,
 }
 
 impl<'a> GatewayProcess<'a> {
@@ -31,7 +31,7 @@ impl<'a> GatewayProcess<'a> {
         let line = said.lines().find(|line| line.contains(SERVING)).unwrap();
         let base = line.split(SERVING).nth(1).unwrap().trim_end_matches('/').to_owned();
         let client = Client::builder().no_proxy().build().unwrap();
-        Self { world, client, base, _running: running }
+        Self { world, client, base, running }
     }
 
     pub(crate) fn base(&self) -> &str {
@@ -44,6 +44,17 @@ impl<'a> GatewayProcess<'a> {
 
     pub(crate) fn books(&self) -> Vec<BookedRequest> {
         self.get("/faults/books")
+    }
+
+    /// Returns what it has done, for callers that are on the runtime already.
+    pub(crate) async fn stats_now(&self, client: &Client) -> GatewayStats {
+        let reply = client.get(format!("{}/faults/stats", self.base)).send().await.unwrap();
+        reply.json().await.unwrap()
+    }
+
+    /// Ends it without any warning.
+    pub(crate) fn kill(self) {
+        self.running.kill();
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> T {

@@ -163,7 +163,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`SqliteError::Full`] when it was certainly not kept; all others leave that open.
+    /// [`SqliteError::Full`], [`SqliteError::Locked`] and [`SqliteError::Replaced`] when it
+    /// was certainly not kept; all others leave that open.
     pub(in crate::gateway) async fn accept(&self, record: Record) -> Result<(), SqliteError> {
         self.write(|reply| Command::Accept(Box::new(record), reply)).await
     }

@@ -31,3 +31,6 @@ pub use folder::StateError;
 pub(super) use record::{Callback, Ended, IdempotencyKey, Record, ResultFacts};
 pub(super) use recovery::recover;
 pub(super) use rows::Kept;
+
+#[cfg(test)]
+mod tests;

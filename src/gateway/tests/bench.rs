@@ -33,6 +33,13 @@ pub(super) fn settings() -> GatewaySettings {
     }
 }
 
+/// Returns the bytes of a picture of 6x4 pixels.
+pub(super) fn png() -> Vec<u8> {
+    let mut png = Cursor::new(Vec::new());
+    DynamicImage::new_rgb8(6, 4).write_to(&mut png, ImageFormat::Png).unwrap();
+    png.into_inner()
+}
+
 /// A served gateway and a client.
 pub(super) struct Bench {
     pub(super) base: String,
@@ -61,12 +68,16 @@ impl Bench {
         }
     }
 
+    /// Ends the gateway in good order.
+    pub(super) async fn stop(mut self) {
+        self.shutdown.cancel();
+        (&mut self.served).await.unwrap().unwrap();
+    }
+
     /// Writes a picture of 6x4 pixels and returns where.
     pub(super) fn picture(&self, name: &str) -> PathBuf {
-        let mut png = Cursor::new(Vec::new());
-        DynamicImage::new_rgb8(6, 4).write_to(&mut png, ImageFormat::Png).unwrap();
         let path = self.folder.path().join(name);
-        std::fs::write(&path, png.into_inner()).unwrap();
+        std::fs::write(&path, png()).unwrap();
         path
     }
 

@@ -7,3 +7,4 @@ mod faults;
 mod files;
 mod lifecycle;
 mod money;
+mod restart;
