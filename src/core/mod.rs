@@ -12,6 +12,7 @@ mod cell;
 mod columns;
 mod event;
 mod failure;
+pub mod http_date;
 mod ids;
 pub mod invariant;
 mod item;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit, fmt::rfc2822};
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
+
+use super::http_date;
 
 /// The longest pause that is taken seriously; a service that asks for more is asked
 /// again after this long.
@@ -21,8 +23,8 @@ pub fn parse(value: &str, server_date: Option<&str>, now: Timestamp) -> Option<D
         let seconds = value.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(LONGEST));
     }
-    let date = http_date(value)?;
-    let reference = server_date.and_then(http_date).unwrap_or(now);
+    let date = http_date::read(value)?;
+    let reference = server_date.and_then(http_date::read).unwrap_or(now);
     let pause = Duration::try_from(date.duration_since(reference)).unwrap_or(Duration::ZERO);
     Some(pause.min(LONGEST))
 }
@@ -37,12 +39,6 @@ pub fn end(pause: Duration, now: Timestamp) -> Timestamp {
     let end = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
     let whole = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil);
     end.round(whole).unwrap_or(end)
-}
-
-/// Reads the one form of date that HTTP allows to be sent ("IMF-fixdate").
-fn http_date(value: &str) -> Option<Timestamp> {
-    let numeric = value.trim().strip_suffix("GMT")?;
-    rfc2822::DateTimeParser::new().parse_timestamp(format!("{numeric}+0000")).ok()
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ pub enum GetErrorKind {
 /// Downloads from addresses that are not trusted. Cheap to clone; shares connections.
 #[derive(Debug, Clone)]
 pub struct GuardedClient {
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
     allow_private: bool,
 }
 
@@ -223,7 +223,7 @@ impl GuardedClient {
     }
 
     /// Checks what the resolver never sees: a literal address as the host.
-    fn check(&self, url: &Url) -> Result<(), GetErrorKind> {
+    pub(super) fn check(&self, url: &Url) -> Result<(), GetErrorKind> {
         let literal = match url.host() {
             Some(Host::Ipv4(address)) => Some(address.into()),
             Some(Host::Ipv6(address)) => Some(address.into()),
@@ -289,7 +289,7 @@ fn check_answer(response: &Response, max_bytes: u64) -> Result<(), GetErrorKind>
     Ok(())
 }
 
-fn asked_pause(response: &Response) -> Option<Duration> {
+pub(super) fn asked_pause(response: &Response) -> Option<Duration> {
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     retry_after::parse(header(RETRY_AFTER)?, header(DATE), Timestamp::now())
 }
@@ -298,7 +298,7 @@ fn text(value: &HeaderValue) -> Option<String> {
     value.to_str().ok().map(str::to_owned)
 }
 
-fn not_answered(error: reqwest::Error) -> GetErrorKind {
+pub(super) fn not_answered(error: reqwest::Error) -> GetErrorKind {
     if is_private_only(&error) {
         GetErrorKind::Blocked
     } else if error.is_builder() {

@@ -10,7 +10,8 @@
 //!
 //! Not responsible for: when to fetch and how often (`run`), which name a picture
 //! gets (`manifest`). Called by `run`; the gateway borrows [`GuardedClient`] to read
-//! the pictures it is asked to restore, and [`write_whole`] to keep their results.
+//! the pictures it is asked to restore and to call back, and [`write_whole`] to keep
+//! their results.
 
 mod address;
 mod address_guard;
@@ -18,6 +19,7 @@ mod completeness;
 mod contract;
 mod fetcher;
 mod http;
+mod post;
 mod publish;
 mod resolver;
 mod verify;
@@ -27,5 +29,6 @@ pub use address_guard::is_public;
 pub use contract::{FetchError, Fetcher};
 pub use fetcher::{FetchLimits, HttpFetcher};
 pub use http::{ClientSettings, GetError, GetErrorKind, GetLimits, GuardedClient, Received};
+pub use post::Posted;
 pub use publish::{TEMPORARY_PREFIX, sweep_leftovers, write_whole};
 pub use verify::{Claim, Picture, Rejection, claim, verify};

@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{extract::State, response::Response};
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Method, Uri};
 use percent_encoding::{percent_decode_str, percent_encode};
 use subtle::ConstantTimeEq;
 use url::Url;
@@ -101,6 +101,7 @@ fn path_from(bytes: Vec<u8>) -> PathBuf {
 pub(super) async fn local_file(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let files = shared.settings.local_files.as_ref();
@@ -111,7 +112,7 @@ pub(super) async fn local_file(
         cache_control: "no-store",
         etag: None,
     };
-    file_reply(&path, &presentation, &headers).await
+    file_reply(&path, &presentation, &method, &headers).await
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use futures::StreamExt as _;
-use http::{HeaderMap, header::CONTENT_LENGTH};
+use http::{HeaderMap, Method, header::CONTENT_LENGTH};
 
 use super::{
     faults::Fault,
@@ -29,12 +29,15 @@ pub(super) fn media_path(id: &str) -> String {
 /// Serves a result.
 pub(super) async fn media(
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     shared.visits.download();
-    let result = shared.requests.result(&id);
-    let result = result.ok_or_else(|| Refusal::not_found("There is no result of this name."))?;
+    let unknown = || Refusal::not_found("There is no result of this name.");
+    // A name that is no text is one that was never given out.
+    let Path(id) = id.map_err(|_| unknown())?;
+    let result = shared.requests.result(&id).ok_or_else(unknown)?;
     if shared.strikes(Fault::MediaExpired, &id) {
         return Err(Refusal::expired());
     }
@@ -47,7 +50,7 @@ pub(super) async fn media(
         cache_control: "private, max-age=3600, immutable",
         etag: Some(format!("\"{}\"", result.blake3.to_hex())),
     };
-    file_reply(&result.path, &presentation, &headers).await
+    file_reply(&result.path, &presentation, &method, &headers).await
 }
 
 /// Announces as many bytes as the result has, sends half of them, none of them right,

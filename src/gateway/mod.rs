@@ -6,6 +6,7 @@
 //!      202          key, rate,   429      PROCESSING                             │
 //!                   balance     if full                                          ▼
 //! GET status ◄──────────────── requests: QUEUED … COMPLETED | FAILED | ERROR ◄─ media
+//! X-Webhook-URL ◄─ callback ◄──────┘ ended
 //! ```
 //!
 //! A client of the hosted service needs another base URL and nothing else. What is
@@ -22,12 +23,16 @@
 //! `/faults/stats` and `/faults/books`, which exist only with that switch.
 //!
 //! Not responsible for: restoring
-//! (`engine`), webhooks, or anything about jobs and manifests. Called by `cli`, for
+//! (`engine`), or anything about jobs and manifests. Called by `cli`, for
 //! `restore-batch gateway` and for `--local`, and by whole-program tests.
 //!
 //! [`Engine`]: crate::engine::Engine
 
 mod accounts;
+mod asked;
+mod body;
+mod callback;
+mod conditions;
 mod connection;
 mod fault_spec;
 mod faults;
@@ -36,6 +41,7 @@ mod idempotency;
 mod keys;
 mod local_files;
 mod media;
+mod openapi;
 mod pace;
 mod pixels;
 mod range;
@@ -47,6 +53,7 @@ mod server;
 mod settings;
 mod shared;
 mod stats;
+mod status;
 mod store;
 mod submit;
 mod worker;

@@ -6,9 +6,16 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
+use http::{
+    HeaderValue, StatusCode,
+    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+};
 
 use crate::api::wire::ErrorBody;
+
+/// What a 401 must say (RFC 9110, section 11.6.1): how to authenticate. No registered
+/// scheme fits a key in a header of its own.
+const CHALLENGE: &str = "ApiKey realm=\"restore-batch\", header=\"Ocp-Apim-Subscription-Key\"";
 
 /// An error answer: `{"error": …, "message": …}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +58,11 @@ impl Refusal {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", message)
     }
 
+    pub(super) fn request_timeout() -> Self {
+        let message = "The body took too long to arrive.";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "Request Timeout", message)
+    }
+
     pub(super) fn payload_too_large(limit: usize) -> Self {
         let message = format!("The body is larger than {limit} bytes.");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large", message)
@@ -59,6 +71,11 @@ impl Refusal {
     pub(super) fn unsupported_media_type() -> Self {
         let message = "The body must be sent as Content-Type: application/json.";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type", message)
+    }
+
+    pub(super) fn range_not_satisfiable() -> Self {
+        let message = "The range lies beyond the end.";
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "Range Not Satisfiable", message)
     }
 
     pub(super) fn too_many_requests(message: &str, retry_after: Duration) -> Self {
@@ -104,6 +121,10 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = ErrorBody { error: self.error.to_owned(), message: self.message };
         let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static(CHALLENGE);
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
         if let Some(pause) = self.retry_after {
             // Whole seconds, rounded up: a client that comes back exactly then is served.
             let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
+    callback::call_back,
     connection::{Switch, SwitchedListener},
     routes::router,
     settings::GatewaySettings,
@@ -116,8 +117,8 @@ impl Gateway {
     }
 
     /// Serves until `shutdown` is cancelled. Then nothing more is accepted, work in
-    /// progress is put back into the queue for the next start, and answers under way get
-    /// five seconds.
+    /// progress is put back into the queue for the next start, and answers and callbacks
+    /// under way get five seconds.
     ///
     /// # Errors
     ///
@@ -132,7 +133,9 @@ impl Gateway {
             .with_graceful_shutdown(stop.clone().cancelled_owned());
         let all = async {
             let working = work(Arc::clone(&shared));
-            let (outcome, (), ()) = tokio::join!(server, working, sweep(Arc::clone(&shared)));
+            let calling = call_back(Arc::clone(&shared));
+            let sweeping = sweep(Arc::clone(&shared));
+            let (outcome, (), (), ()) = tokio::join!(server, working, calling, sweeping);
             outcome.map_err(GatewayError::Serve)
         };
         let end = async {

@@ -12,7 +12,7 @@ use std::{
 use governor::Quota;
 use url::Url;
 
-use super::{keys::AccessKey, local_files::LocalFiles};
+use super::{callback::PAUSES, keys::AccessKey, local_files::LocalFiles};
 use crate::{core::Micros, engine::DecodeLimits, fetch::GetLimits};
 
 /// The hosted service's price of one request, in micro-dollars: 0.0031 USD.
@@ -62,6 +62,9 @@ pub struct GatewaySettings {
     /// Folder of requests, money and results, for one gateway at a time; `None` for a
     /// temporary one that is gone with the gateway.
     pub state: Option<PathBuf>,
+    /// Pauses between the attempts to call back, of which there is one more. Each is
+    /// lengthened by up to a fifth, so that not all come back together.
+    pub callback_pauses: Vec<Duration>,
     /// Local files that are served for `img`, for `--local`.
     pub local_files: Option<LocalFiles>,
     /// Test switch: count accepted submits for each `img`, which takes memory for each,
@@ -90,6 +93,7 @@ impl Default for GatewaySettings {
             memory_pixels: MEMORY_PIXELS,
             retention: Retention::default(),
             state: None,
+            callback_pauses: PAUSES.to_vec(),
             local_files: None,
             record_submits: false,
             faults: GatewayFaults::default(),

@@ -3,15 +3,21 @@
 
 use std::{fmt::Write as _, fs, net::SocketAddr, sync::Arc};
 
-use restore_batch::testing::scripted_server::{RecordedRequest, Reply, ScriptedServer};
+use restore_batch::{
+    gateway::AccessKey,
+    testing::scripted_server::{RecordedRequest, Reply, ScriptedServer},
+};
+use secrecy::SecretString;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    sync::Notify,
+    net::{TcpListener, TcpStream},
+    sync::{Notify, watch},
 };
 
-use super::support::{Command, PROBE, Running, SUBMIT, Service, World, audit, png, redact};
+use super::support::{
+    Command, KEY, PROBE, Photos, Running, SUBMIT, Service, World, audit, png, redact,
+};
 
 /// What the service is told; nobody listens there, and the test knows where to call.
 const ROOT: &str = "http://127.0.0.1:1/hooks";
@@ -253,4 +259,61 @@ fn an_address_that_is_taken_is_said_before_anything_is_spent() {
     assert!(server.requests().iter().all(|request| request.method == "GET"));
     let ended = run(&["check", "photos.csv", "--webhook-listen=127.0.0.1:0"]).code(0);
     assert!(ended.stdout.contains(&format!("ok   webhooks    to {ROOT} ")), "{}", ended.said());
+}
+
+/// Passes connections on, so that a callback's address can be known before the receiver's.
+fn relay(world: &World) -> (SocketAddr, watch::Sender<Option<SocketAddr>>) {
+    let (target, known) = watch::channel(None);
+    let address = world.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut from, _)) = listener.accept().await {
+                let mut known = known.clone();
+                tokio::spawn(async move {
+                    let to = *known.wait_for(Option::is_some).await.ok()?;
+                    let mut to = TcpStream::connect(to?).await.ok()?;
+                    tokio::io::copy_bidirectional(&mut from, &mut to).await.ok()
+                });
+            }
+        });
+        address
+    });
+    (address, target)
+}
+
+#[test]
+fn the_project_s_own_gateway_calls_the_project_s_own_run() {
+    const SERVING: &str = "serving the API at ";
+    let world = World::new();
+    let sources = Photos::start(&world, 6);
+    world.write("photos.csv", sources.manifest());
+    let key = AccessKey::new("tests", &SecretString::from(KEY));
+    world.write("keys.toml", key.to_toml());
+    // Some answers to submits come long after the callback.
+    let faults = "--inject-faults=seed=3,slow-reply=0.5,slow-for=700ms,latency=50ms..400ms";
+    let words = ["gateway", "--listen=127.0.0.1:0", "--keys=keys.toml", "--allow-private"];
+    let gateway = Command::new(&world, &words).args(["--engine=instant", faults]).start();
+    gateway.says(SERVING);
+    let said = gateway.stderr();
+    let base = said.split(SERVING).nth(1).unwrap().split_whitespace().next().unwrap();
+
+    let (address, target) = relay(&world);
+    let root = format!("--webhook-url=http://{address}/hooks");
+    let running = Command::new(&world, &["photos.csv", "--json", &root])
+        .args(["--webhook-listen=127.0.0.1:0", "--log=debug", "--log-format=json"])
+        .args([format!("--base-url={base}")])
+        .fast()
+        .env("PIXAZO_API_KEY", KEY)
+        .env("RESTORE_BATCH_POLL_INTERVAL", "10m")
+        .env("RESTORE_BATCH_MAX_POLL_INTERVAL", "20m")
+        .start();
+    target.send(Some(receiver(&world, &running))).unwrap();
+    // Nothing is polled within the time of this test unless a callback asks for it.
+    let ended = running.wait().code(0);
+    assert_eq!(ended.json()["charged_usd"], "0.0186", "{}", ended.said());
+    assert_eq!(audit(&world, "photos.restored").every_row_ended_once(6), (6, 0));
+    let heard = ended.stderr.matches("the service has called back").count();
+    assert!(heard >= 6, "{heard} callbacks: {}", ended.said());
+    gateway.end("TERM").code(0);
 }

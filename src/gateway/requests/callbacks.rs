@@ -78,6 +78,15 @@ impl Requests {
         self.callbacks_changed.notify_one();
     }
 
+    /// Returns how often the callback of an ended request was tried in vain, once it will
+    /// not be tried again.
+    #[cfg(test)]
+    pub(in crate::gateway) fn settled_callback(&self, id: &str) -> Option<u32> {
+        let book = self.book();
+        let callback = book.requests.get(id)?.record.callback.as_ref()?;
+        callback.due.is_none().then_some(callback.attempts)
+    }
+
     /// Returns how often a request's callback was tried in vain.
     pub(in crate::gateway) fn callback_attempts(&self, id: &str) -> Option<u32> {
         self.book().requests.get(id)?.record.callback.as_ref().map(|callback| callback.attempts)

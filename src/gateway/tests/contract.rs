@@ -1,6 +1,10 @@
 //! What the service's page promises.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -9,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::bench::{Bench, KEY, access_key, assert_error, settings};
 use crate::{
     api::wire::{KEY_HEADER, STATUS_PATH, SUBMIT_PATH},
-    gateway::{Gateway, GatewaySettings},
+    gateway::{Gateway, GatewaySettings, routes::public_routes},
     testing::HeldEngine,
 };
 
@@ -91,10 +95,16 @@ async fn errors_have_the_documented_shape() {
     assert_error(reply, 401, "Unauthorized").await;
     let wrong = bench.request("POST", SUBMIT_PATH).header(KEY_HEADER, "wrong").json(&good);
     assert_error(wrong.send().await.unwrap(), 401, "Unauthorized").await;
+    let unnamed = bench.request("POST", SUBMIT_PATH).json(&good).send().await.unwrap();
+    assert!(unnamed.headers()["www-authenticate"].to_str().unwrap().contains(KEY_HEADER));
     let status = bench.request("GET", &format!("{STATUS_PATH}gfpgan_x"));
     assert_error(status.send().await.unwrap(), 401, "Unauthorized").await;
 
-    for path in ["/", "/gfpgan", &format!("{STATUS_PATH}gfpgan_x"), "/media/gfpgan_x/output.png"] {
+    let names = ["gfpgan_x", "%ff", "%00", "%2e%2e%2fx", "ü", "%C3%BC", "x%zz"];
+    let known =
+        names.map(|name| [format!("{STATUS_PATH}{name}"), format!("/media/{name}/output.png")]);
+    let others = ["/", "/gfpgan", "/gfpgan/%ff", STATUS_PATH, "//healthz", "/healthz/"];
+    for path in known.iter().flatten().map(String::as_str).chain(others) {
         assert_error(bench.get(path).send().await.unwrap(), 404, "Not Found").await;
     }
     let reply = bench.get(SUBMIT_PATH).send().await.unwrap();
@@ -103,6 +113,52 @@ async fn errors_have_the_documented_shape() {
     let reply = bench.post(&format!("{STATUS_PATH}gfpgan_x")).send().await.unwrap();
     assert_error(reply, 405, "Method Not Allowed").await;
     assert_eq!(bench.handle.stats().charged.0, 0);
+}
+
+#[tokio::test]
+async fn a_body_that_is_far_too_large_gets_its_answer() {
+    let bench = Bench::start(settings()).await;
+    let huge = json!({ "img": "http://127.0.0.1:9/a", "padding": "x".repeat(5 << 20) });
+    let reply = bench.post(SUBMIT_PATH).json(&huge).send().await.unwrap();
+    assert_error(reply, 413, "Payload Too Large").await;
+}
+
+#[tokio::test]
+async fn every_answer_says_that_its_type_is_meant_and_that_it_is_for_now() {
+    let bench = Bench::start(settings()).await;
+    let id = bench.accepted().await;
+    bench.ended(&id).await;
+    let media = format!("/media/{id}/output.png");
+    for path in [&media, "/", "/healthz", "/openapi.json", SUBMIT_PATH, STATUS_PATH] {
+        let reply = bench.request("GET", path).send().await.unwrap();
+        assert_eq!(reply.headers()["x-content-type-options"], "nosniff", "{path}");
+        let cached = reply.headers()["cache-control"] != "no-store";
+        assert_eq!(cached, *path == media, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_describes_the_routes_that_there_are() {
+    let bench = Bench::start(settings()).await;
+    let reply = bench.request("GET", "/openapi.json").send().await.unwrap();
+    assert_eq!(reply.headers()["content-type"], "application/json");
+    let document: Value = reply.json().await.unwrap();
+    assert_eq!(document["servers"], json!([{ "url": bench.base }]));
+    let mut described = BTreeMap::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let methods = methods.as_object().unwrap().keys().map(|method| method.to_uppercase());
+        described.insert(path.clone(), methods.collect::<BTreeSet<_>>());
+    }
+    let mut there = BTreeMap::new();
+    for (path, _) in public_routes(&bench.base) {
+        let reply = bench.request("PATCH", &path).send().await.unwrap();
+        let allow = reply.headers()["allow"].to_str().unwrap().to_owned();
+        assert_error(reply, 405, "Method Not Allowed").await;
+        // Whoever answers GET answers HEAD.
+        let methods = allow.split(',').map(|method| method.trim().to_owned());
+        there.insert(path, methods.filter(|method| method != "HEAD").collect());
+    }
+    assert_eq!(described, there);
 }
 
 #[tokio::test]

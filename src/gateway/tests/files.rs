@@ -48,11 +48,46 @@ async fn a_result_is_served_with_all_its_headers() {
     assert_eq!(status, 206);
     let (status, ..) = fetch(&bench, "GET", &path, &[part, ("if-range", "\"old\"")]).await;
     assert_eq!(status, 200);
-    let (status, headers, _) = fetch(&bench, "GET", &path, &[("range", "bytes=999999-")]).await;
+    let (status, headers, body) = fetch(&bench, "GET", &path, &[("range", "bytes=999999-")]).await;
     let expected = format!("bytes */{}", whole.len());
     assert_eq!((status, headers["content-range"].to_str().unwrap()), (416, expected.as_str()));
-    let (status, _, body) = fetch(&bench, "GET", &path, &[("if-none-match", etag)]).await;
-    assert_eq!((status, body.len()), (304, 0));
+    let refused: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(refused["error"], "Range Not Satisfiable");
+    // Only GET has parts.
+    let (status, headers, _) = fetch(&bench, "HEAD", &path, &[part]).await;
+    assert_eq!((status, headers.get("content-range")), (200, None));
+    assert_eq!(headers["content-length"], whole.len().to_string().as_str());
+}
+
+#[tokio::test]
+async fn a_copy_is_confirmed_by_its_tag_and_by_its_date() {
+    let bench = Bench::start(settings()).await;
+    let id = bench.accepted().await;
+    bench.ended(&id).await;
+    let path = format!("/media/{id}/output.png");
+    let (_, headers, whole) = fetch(&bench, "GET", &path, &[]).await;
+    let etag = headers["etag"].to_str().unwrap();
+    let date = headers["last-modified"].to_str().unwrap();
+    for known in [("if-none-match", etag), ("if-none-match", "*"), ("if-modified-since", date)] {
+        for method in ["GET", "HEAD"] {
+            let (status, headers, body) = fetch(&bench, method, &path, &[known]).await;
+            assert_eq!((status, body.len()), (304, 0), "{known:?}");
+            assert_eq!(headers["etag"], etag);
+            assert!(headers["cache-control"].to_str().unwrap().contains("max-age"));
+        }
+    }
+    let old = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let part = ("range", "bytes=0-1");
+    for (headers, expected) in [
+        ([("if-none-match", "\"old\""), part], 206),
+        ([("if-modified-since", old), part], 206),
+        ([("if-range", date), part], 206),
+        ([("if-range", old), part], 200),
+    ] {
+        let (status, _, body) = fetch(&bench, "GET", &path, &headers).await;
+        let length = if expected == 206 { 2 } else { whole.len() };
+        assert_eq!((status, body.len()), (expected, length), "{headers:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Whole round trips over loopback; one file for each part of the contract.
 
 mod bench;
+mod callbacks;
 mod contract;
 mod faults;
 mod files;

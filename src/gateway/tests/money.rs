@@ -71,7 +71,12 @@ async fn a_source_that_is_no_picture_fails_with_a_reason_and_is_charged() {
 async fn private_sources_are_not_fetched_unless_allowed() {
     let bench = Bench::start(GatewaySettings { allow_private: false, ..settings() }).await;
     let sources = ScriptedServer::start(Vec::new()).await;
-    let reply: Value = bench.submit(&sources.url("/a")).await.json().await.unwrap();
+    let literal = sources.url("/a");
+    assert_error(bench.submit(&literal).await, 400, "Bad Request").await;
+    assert_eq!(bench.handle.stats().charged, Micros(0));
+    // What a name leads to is seen only when it is opened.
+    let named = literal.replace("127.0.0.1", "localhost");
+    let reply: Value = bench.submit(&named).await.json().await.unwrap();
     let status = bench.ended(reply["request_id"].as_str().unwrap()).await;
     assert_eq!(status["status"], "FAILED");
     assert_eq!(sources.requests(), []);
