@@ -85,6 +85,10 @@ pub struct StatusReply {
     /// RFC 3339.
     #[serde(default, deserialize_with = "text")]
     pub completed_at: Option<String>,
+    /// What a self-hosted gateway's engine did: its models, the noise it found, its steps
+    /// and seconds. The hosted service does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Value>,
 }
 
 /// The result of a request.

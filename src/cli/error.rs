@@ -9,7 +9,7 @@ use crate::{
     api::BuildError,
     config::{ConfigError, KeyError},
     core::Failure,
-    gateway::{GatewayError, KeyFileError},
+    gateway::{GatewayError, KeyFileError, StateError},
     ledger::{LedgerError, LockError},
     manifest::ManifestError,
     run::{IntakeError, RecorderError, RunError},
@@ -353,7 +353,9 @@ fn gateway_exit_code(error: &GatewayError) -> ExitCode {
         GatewayError::KeysNeeded(_)
         | GatewayError::BaseUrlNeeded(_)
         | GatewayError::Listen { .. } => ExitCode::Config,
+        GatewayError::State(StateError::Temporary(_))
+        | GatewayError::Client(_)
+        | GatewayError::Serve(_) => ExitCode::Internal,
         GatewayError::State(_) => ExitCode::Ledger,
-        GatewayError::Client(_) | GatewayError::Serve(_) => ExitCode::Internal,
     }
 }

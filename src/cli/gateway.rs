@@ -85,10 +85,7 @@ fn settings(args: GatewayArgs) -> Result<GatewaySettings, AppError> {
 
 /// Makes a key for a gateway, or hashes one that exists.
 pub(super) fn gateway_key(args: &GatewayKeyArgs) -> Result<ExitCode, AppError> {
-    let key = match args.stdin {
-        true => key_from(io::stdin().lock())?,
-        false => AccessKey::random(),
-    };
+    let key = if args.stdin { key_from(io::stdin().lock())? } else { AccessKey::random() };
     let entry = AccessKey::new(&args.name, &key);
     if let Some(file) = &args.file {
         entry.append_to(file)?;

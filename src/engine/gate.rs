@@ -14,10 +14,9 @@
 //! The crops below are smaller and harder, so that an unoptimised test is quick.
 
 use image::DynamicImage;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    Engine, LocalEngine,
+    Engine, LocalEngine, Watch,
     degrade::{Level, degrade, example, level, psnr},
     resize::{Kernel, resize},
 };
@@ -27,8 +26,7 @@ fn gain(name: &str, level: Level) -> f64 {
     let truth = example(name, 200);
     let aged = DynamicImage::from(degrade(&truth, level));
     let truth = DynamicImage::from(truth);
-    let (restored, _) =
-        LocalEngine::default().restore(&aged, 2, &CancellationToken::new()).unwrap();
+    let (restored, _) = LocalEngine::default().restore(&aged, 2, &Watch::default()).unwrap();
     let enlarged = resize(&aged, (200, 200), Kernel::Lanczos3);
     psnr(&truth, &restored) - psnr(&truth, &enlarged)
 }

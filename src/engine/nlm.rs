@@ -17,12 +17,8 @@ use std::{
 };
 
 use image::{DynamicImage, ImageBuffer, Pixel};
-use tokio_util::sync::CancellationToken;
 
-use super::{
-    contract::{EngineError, check},
-    sample::Sample,
-};
+use super::{contract::EngineError, sample::Sample, watch::Watch};
 
 /// Edge of a patch in pixels.
 const PATCH: usize = 5;
@@ -40,19 +36,19 @@ const BAND_ROWS: usize = 32;
 pub(super) fn denoise(
     picture: &DynamicImage,
     sigma: f32,
-    cancel: &CancellationToken,
+    watch: &Watch,
 ) -> Result<DynamicImage, EngineError> {
     use DynamicImage as D;
     Ok(match picture {
-        D::ImageLuma8(buffer) => D::ImageLuma8(filter(buffer, sigma, cancel)?),
-        D::ImageLumaA8(buffer) => D::ImageLumaA8(filter(buffer, sigma, cancel)?),
-        D::ImageRgb8(buffer) => D::ImageRgb8(filter(buffer, sigma, cancel)?),
-        D::ImageRgba8(buffer) => D::ImageRgba8(filter(buffer, sigma, cancel)?),
-        D::ImageLuma16(buffer) => D::ImageLuma16(filter(buffer, sigma, cancel)?),
-        D::ImageLumaA16(buffer) => D::ImageLumaA16(filter(buffer, sigma, cancel)?),
-        D::ImageRgb16(buffer) => D::ImageRgb16(filter(buffer, sigma, cancel)?),
-        D::ImageRgba16(buffer) => D::ImageRgba16(filter(buffer, sigma, cancel)?),
-        other => D::ImageRgba16(filter(&other.to_rgba16(), sigma, cancel)?),
+        D::ImageLuma8(buffer) => D::ImageLuma8(filter(buffer, sigma, watch)?),
+        D::ImageLumaA8(buffer) => D::ImageLumaA8(filter(buffer, sigma, watch)?),
+        D::ImageRgb8(buffer) => D::ImageRgb8(filter(buffer, sigma, watch)?),
+        D::ImageRgba8(buffer) => D::ImageRgba8(filter(buffer, sigma, watch)?),
+        D::ImageLuma16(buffer) => D::ImageLuma16(filter(buffer, sigma, watch)?),
+        D::ImageLumaA16(buffer) => D::ImageLumaA16(filter(buffer, sigma, watch)?),
+        D::ImageRgb16(buffer) => D::ImageRgb16(filter(buffer, sigma, watch)?),
+        D::ImageRgba16(buffer) => D::ImageRgba16(filter(buffer, sigma, watch)?),
+        other => D::ImageRgba16(filter(&other.to_rgba16(), sigma, watch)?),
     })
 }
 
@@ -61,7 +57,7 @@ pub(super) fn denoise(
 fn filter<P, S>(
     source: &ImageBuffer<P, Vec<S>>,
     sigma: f32,
-    cancel: &CancellationToken,
+    watch: &Watch,
 ) -> Result<ImageBuffer<P, Vec<S>>, EngineError>
 where
     P: Pixel<Subpixel = S> + Sync,
@@ -79,7 +75,7 @@ where
         for _ in 0..cores {
             scope.spawn(|| {
                 let mut band = Band::new::<P>(source.width() as usize, sigma);
-                while !cancel.is_cancelled()
+                while !watch.is_cancelled()
                     && let Some((index, rows)) = next()
                 {
                     band.load(source, index * BAND_ROWS);
@@ -89,7 +85,7 @@ where
             });
         }
     });
-    check(cancel)?;
+    watch.check()?;
     Ok(result)
 }
 
@@ -298,7 +294,7 @@ mod tests {
     use super::*;
 
     fn run(picture: impl Into<DynamicImage>, sigma: f32) -> DynamicImage {
-        denoise(&picture.into(), sigma, &CancellationToken::new()).unwrap()
+        denoise(&picture.into(), sigma, &Watch::default()).unwrap()
     }
 
     #[test]
@@ -359,9 +355,9 @@ mod tests {
 
     #[test]
     fn cancelled_work_returns_nothing() {
-        let cancel = CancellationToken::new();
-        cancel.cancel();
-        let result = denoise(&DynamicImage::new_rgb8(64, 64), 5.0, &cancel);
+        let watch = Watch::default();
+        watch.cancel();
+        let result = denoise(&DynamicImage::new_rgb8(64, 64), 5.0, &watch);
         assert_eq!(result, Err(EngineError::Cancelled));
     }
 }

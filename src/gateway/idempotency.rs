@@ -34,8 +34,8 @@ impl IdempotencyKey {
     pub(super) fn of(headers: &HeaderMap, body: &SubmitBody) -> Result<Option<Self>, Refusal> {
         let mut given = headers.get_all(IDEMPOTENCY_HEADER).iter();
         let Some(key) = given.next() else { return Ok(None) };
-        let visible = (1..=LONGEST).contains(&key.len())
-            && key.as_bytes().iter().all(|byte| byte.is_ascii_graphic());
+        let visible =
+            (1..=LONGEST).contains(&key.len()) && key.as_bytes().iter().all(u8::is_ascii_graphic);
         match key.to_str() {
             Ok(key) if visible && given.next().is_none() => {
                 let SubmitBody { img, scale, version } = body;

@@ -15,11 +15,10 @@ const LEAST_FREE: u64 = 256 << 20;
 
 /// Handles a readiness question.
 pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, Json<Value>) {
-    let full = shared.requests.reserve().is_none();
     let checks = [
         ("store", shared.state.store.probe().await.is_ok(), "it cannot be written"),
         ("workers", shared.working.load(Ordering::Relaxed), "there is none"),
-        ("queue", !full, "it is full"),
+        ("queue", !shared.requests.is_full(), "it is full"),
         ("disk", has_room(&shared), "less than 256 MiB are free"),
         ("gateway", !shared.stop.is_cancelled(), "it is shutting down"),
     ];

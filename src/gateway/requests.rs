@@ -140,12 +140,17 @@ impl Requests {
     /// Keeps a place for a request; `None` when the queue is full.
     pub(super) fn reserve(&self) -> Option<Place<'_>> {
         let mut book = self.book();
-        let free = book.queue.len() + book.reserved < self.queue_length;
-        free.then(|| {
-            book.reserved += 1;
-            drop(book);
-            Place(self)
-        })
+        if book.waiting() >= self.queue_length {
+            return None;
+        }
+        book.reserved += 1;
+        drop(book);
+        Some(Place(self))
+    }
+
+    /// Returns whether the queue takes no more.
+    pub(super) fn is_full(&self) -> bool {
+        self.book().waiting() >= self.queue_length
     }
 
     /// Puts a request that was accepted into its place.
@@ -301,6 +306,11 @@ impl Snapshot {
 }
 
 impl Book {
+    /// Counts what takes up the queue.
+    fn waiting(&self) -> usize {
+        self.queue.len() + self.reserved
+    }
+
     /// Counts a request that has ended, and remembers its callback.
     fn count_end(&mut self, record: &Record) {
         match record.status {

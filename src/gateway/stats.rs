@@ -22,7 +22,8 @@ pub(super) struct Counts {
     pub(super) errors: u64,
 }
 
-/// What a gateway has done since it started.
+/// What a gateway has done since it started. What its state still had then of earlier
+/// requests, and all money, is included.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayStats {
     /// Charged to all accounts in micro-dollars, refunds taken off.

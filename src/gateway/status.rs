@@ -59,6 +59,7 @@ pub(super) fn status_reply(shared: &Shared, id: &str, seen: Snapshot) -> StatusR
         created_at: Some(rfc3339(seen.created_at)),
         updated_at: Some(rfc3339(updated_at)),
         completed_at: seen.completed_at.map(|time| rfc3339(time.max(updated_at))),
+        report: seen.report,
     }
 }
 

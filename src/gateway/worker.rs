@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     api::wire::Status,
-    engine::{DecodeLimits, Engine, EngineError, EngineReport, decode, encode_png, picture_size},
+    engine::{
+        DecodeLimits, Engine, EngineError, EngineReport, ModelId, Watch, decode, encode_png,
+        picture_size,
+    },
     fetch::write_whole,
 };
 
@@ -204,12 +207,16 @@ impl Job {
             Err(error) => return Some(Ending::Failed(error.to_string())),
         };
         drop(self.source);
-        let (restored, report) = match self.engine.restore(&picture.image, self.scale, stop) {
+        let watch = Watch::new(stop.clone());
+        let (restored, report) = match self.engine.restore(&picture.image, self.scale, &watch) {
             Ok(restored) => restored,
             Err(EngineError::Cancelled) => return None,
+            Err(error @ EngineError::Model { .. }) => {
+                return Some(Ending::Error(error.to_string()));
+            }
             Err(error) => return Some(Ending::Failed(error.to_string())),
         };
-        let png = match encode_png(&restored, picture.icc.as_deref()) {
+        let png = match encode_png(&restored, &report, picture.icc.as_deref()) {
             Ok(png) => png,
             Err(error) => return Some(Ending::Error(error.to_string())),
         };
@@ -224,6 +231,13 @@ impl Job {
 
 /// What clients are shown of the engine's report.
 fn json_of(report: &EngineReport) -> Value {
-    let EngineReport { engine, noise, steps } = report;
-    json!({ "engine": engine, "noise": noise, "steps": steps })
+    let EngineReport { engine, models, noise, steps, took } = report;
+    let model = |model: &ModelId| json!({ "name": model.name, "sha256": model.sha256 });
+    json!({
+        "engine": engine,
+        "models": models.iter().map(model).collect::<Vec<_>>(),
+        "noise": noise,
+        "steps": steps,
+        "seconds": took.as_secs_f64(),
+    })
 }

@@ -38,9 +38,10 @@ fn zero_when_every_photo_is_done() {
 #[test]
 fn one_when_the_machine_does_not_do_what_every_machine_does() {
     let world = World::new();
-    let command = Command::new(&world, &["gateway", "--listen=127.0.0.1:0"]);
+    world.write("photos.csv", "img\na.png\n");
+    let command = Command::new(&world, &["photos.csv", "--local"]);
     let ended = command.env("TMPDIR", world.path("missing")).run().code(1);
-    assert!(ended.stderr.contains("the folder for results cannot be made"), "{}", ended.said());
+    assert!(ended.stderr.contains("a temporary folder for the gateway"), "{}", ended.said());
 }
 
 #[test]

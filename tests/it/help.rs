@@ -15,7 +15,7 @@ fn said(words: &[&str]) -> String {
 
 #[test]
 fn help_is_what_people_read() {
-    for command in ["", "run", "status", "retry", "plan", "check", "gateway"] {
+    for command in ["", "run", "status", "retry", "plan", "check", "gateway", "gateway-key"] {
         let name = if command.is_empty() { "restore-batch" } else { command };
         let words: Vec<&str> = [command, "--help"].into_iter().filter(|w| !w.is_empty()).collect();
         insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
@@ -45,7 +45,9 @@ fn the_manual_describes_every_setting_and_command() {
     for key in KEYS {
         assert!(manual.contains(&format!("--{}", key.flag())), "no --{}", key.flag());
     }
-    for command in ["run", "status", "retry", "plan", "check", "gateway", "completions"] {
+    for command in
+        ["run", "status", "retry", "plan", "check", "gateway", "gateway-key", "completions"]
+    {
         assert!(manual.contains(command), "no `{command}`");
     }
 }

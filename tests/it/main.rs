@@ -8,6 +8,7 @@ mod deploy;
 mod disk;
 mod edits;
 mod exit_codes;
+mod gateway;
 mod help;
 mod layering;
 mod neighbours;

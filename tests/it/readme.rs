@@ -137,7 +137,7 @@ fn with_real_output(readme: &str) -> String {
 fn every_flag_exists() {
     let place = Place::new();
     let mut known: BTreeSet<String> = OTHER_FLAGS.iter().map(|&flag| flag.to_owned()).collect();
-    for command in ["run", "retry", "check", "gateway"] {
+    for command in ["run", "retry", "check", "gateway", "gateway-key"] {
         known.extend(flags(&place.run(&format!("restore-batch {command} --help"))));
     }
     let mentioned = flags(&readme());

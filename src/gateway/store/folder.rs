@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -47,6 +47,9 @@ pub enum StateError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// There is no place for a temporary one.
+    #[error("a temporary folder for the gateway cannot be made")]
+    Temporary(#[source] io::Error),
     /// The database in it cannot be used.
     #[error("`{}` cannot be used: {what}", path.display())]
     Database {
@@ -83,20 +86,22 @@ impl State {
     pub(in crate::gateway) async fn open(
         folder: Option<&Path>,
     ) -> Result<(Self, Kept), StateError> {
-        let (folder, temporary) = match folder {
-            Some(folder) => (folder.to_owned(), None),
-            None => {
-                let temporary = tempfile::Builder::new().prefix("restore-batch-gateway-").tempdir();
-                let temporary = temporary.map_err(StateError::folder(&std::env::temp_dir()))?;
-                (temporary.path().to_owned(), Some(temporary))
-            }
+        let (folder, temporary) = if let Some(folder) = folder {
+            (folder.to_owned(), None)
+        } else {
+            let prefix = "restore-batch-gateway-";
+            let temporary = tempfile::Builder::new().prefix(prefix).tempdir();
+            let temporary = temporary.map_err(StateError::Temporary)?;
+            (temporary.path().to_owned(), Some(temporary))
         };
         let results = folder.join(RESULTS);
         // Addresses of callbacks and of pictures are nobody else's business.
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&results);
         made.map_err(StateError::folder(&results))?;
-        let lock = lock(&folder)?;
+        let lock = lock_of(&folder)?;
         let path = folder.join(DATABASE);
+        // Made here for its permissions, which its log inherits.
+        private_file(&path)?;
         let (store, kept) = Store::open(&path).await.map_err(|error| at_path(&error, &path))?;
         Ok((Self { folder, _temporary: temporary, lock: Mutex::new(Some(lock)), store }, kept))
     }
@@ -119,15 +124,20 @@ impl State {
 }
 
 /// Takes the operating system's lock on a file of the folder: a crash releases it.
-fn lock(folder: &Path) -> Result<File, StateError> {
+fn lock_of(folder: &Path) -> Result<File, StateError> {
     let path = folder.join(LOCK);
-    let file = File::options().create(true).write(true).truncate(false).open(&path);
-    let file = file.map_err(StateError::folder(&path))?;
+    let file = private_file(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StateError::InUse(folder.to_owned())),
         Err(TryLockError::Error(error)) => Err(StateError::folder(&path)(error)),
     }
+}
+
+/// Opens a file, which is made if missing, readable for its owner only.
+fn private_file(path: &Path) -> Result<File, StateError> {
+    let file = File::options().create(true).write(true).truncate(false).mode(0o600).open(path);
+    file.map_err(StateError::folder(path))
 }
 
 pub(super) fn at_path(error: &SqliteError, path: &Path) -> StateError {

@@ -33,10 +33,10 @@ pub(in crate::gateway) async fn recover(
     now: Timestamp,
 ) -> Result<(), StateError> {
     let results = state.results();
-    let states: HashMap<_, _> =
+    let known: HashMap<_, _> =
         kept.records.iter().map(|record| (record.id.clone(), record.status)).collect();
     let folder = results.clone();
-    let looked = tokio::task::spawn_blocking(move || look(&folder, &states)).await;
+    let looked = tokio::task::spawn_blocking(move || look(&folder, &known)).await;
     let found = looked
         .unwrap_or_else(|error| Err(io::Error::other(error)))
         .map_err(|source| StateError::Folder { path: results, source })?;
@@ -107,15 +107,18 @@ fn whole(path: &Path) -> io::Result<Option<ResultFacts>> {
 
 #[cfg(test)]
 mod tests {
-    use image::DynamicImage;
+    use std::io::Cursor;
+
+    use image::{DynamicImage, ImageFormat};
 
     use super::*;
-    use crate::engine::encode_png;
 
     #[test]
     fn only_whole_results_of_open_requests_count() {
         let folder = tempfile::tempdir().unwrap();
-        let png = encode_png(&DynamicImage::new_rgb8(3, 2), None).unwrap();
+        let mut png = Cursor::new(Vec::new());
+        DynamicImage::new_rgb8(3, 2).write_to(&mut png, ImageFormat::Png).unwrap();
+        let png = png.into_inner();
         let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
         write("open.png", &png);
         write("cut.png", &png[..png.len() - 1]);

@@ -51,7 +51,7 @@ async fn open(folder: &Path) -> (State, Kept) {
 }
 
 /// Returns the one request and what its account has spent.
-fn one(kept: Kept) -> (Record, Micros) {
+fn one(kept: &Kept) -> (Record, Micros) {
     let ([record], [(name, spent)]) = (&kept.records[..], &kept.spent[..]) else {
         panic!("{kept:?}");
     };
@@ -68,12 +68,12 @@ async fn a_request_is_kept_as_it_was() {
     state.store.accept(bare.clone()).await.unwrap();
     state.close().await;
     let (state, kept) = open(folder.path()).await;
-    assert_eq!(one(kept), (bare, Micros(10)));
+    assert_eq!(one(&kept), (bare, Micros(10)));
     state.store.remove(vec!["bare".to_owned()]).await.unwrap();
     state.store.accept(record("whole")).await.unwrap();
     state.close().await;
     let (state, kept) = open(folder.path()).await;
-    assert_eq!(one(kept), (record("whole"), Micros(20)), "what was spent is not forgotten");
+    assert_eq!(one(&kept), (record("whole"), Micros(20)), "what was spent is not forgotten");
 
     let mut ended = record("whole");
     assert_eq!(ended.end(completed()), Micros(0));
@@ -81,17 +81,17 @@ async fn a_request_is_kept_as_it_was() {
     state.close().await;
     let (state, kept) = open(folder.path()).await;
     assert_eq!(ended.callback.as_ref().unwrap().due, Some(at(5)), "in the same transaction");
-    assert_eq!(one(kept), (ended.clone(), Micros(20)));
+    assert_eq!(one(&kept), (ended.clone(), Micros(20)));
 
     state.store.callback("whole", 2, Some(at(9))).await.unwrap();
     state.close().await;
     let (state, kept) = open(folder.path()).await;
-    let callback = one(kept).0.callback.unwrap();
+    let callback = one(&kept).0.callback.unwrap();
     assert_eq!((callback.attempts, callback.due), (2, Some(at(9))));
     state.store.callback("whole", 2, None).await.unwrap();
     state.close().await;
     let (_state, kept) = open(folder.path()).await;
-    assert_eq!(one(kept).0.callback.unwrap().due, None);
+    assert_eq!(one(&kept).0.callback.unwrap().due, None);
 }
 
 #[tokio::test]

@@ -29,6 +29,8 @@ async fn a_round_trip_gives_the_restored_picture() {
 
     let status = bench.ended(id).await;
     let media_url = format!("{}/media/{id}/output.png", bench.base);
+    let report = &status["report"];
+    assert!(report["steps"].is_array() && report["seconds"].is_f64(), "{report}");
     let times = ["created_at", "updated_at", "completed_at"].map(|name| status[name].clone());
     assert_eq!(
         status,
@@ -41,6 +43,13 @@ async fn a_round_trip_gives_the_restored_picture() {
             "created_at": times[0],
             "updated_at": times[1],
             "completed_at": times[2],
+            "report": {
+                "engine": "instant",
+                "models": [],
+                "noise": 0.0,
+                "steps": report["steps"],
+                "seconds": report["seconds"],
+            },
         })
     );
     for time in &times {

@@ -214,8 +214,8 @@ async fn without_its_database_it_accepts_nothing_and_says_so() {
     assert_eq!(body["checks"]["store"], "it cannot be written");
     assert_eq!(body["checks"]["workers"], "ok");
     assert_error(bench.submit(&img).await, 503, "Service Unavailable").await;
-    let stats = bench.handle.stats();
-    assert_eq!((stats.charged, stats.queued, stats.completed), (Micros(0), 0, 0));
+    let books = bench.handle.stats();
+    assert_eq!((books.charged, books.queued, books.completed), (Micros(0), 0, 0));
     assert_eq!(bench.request("GET", "/healthz").send().await.unwrap().status(), 200);
     bench.stop().await;
 }
