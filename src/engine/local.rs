@@ -83,7 +83,10 @@ mod tests {
     use image::ColorType;
 
     use super::*;
-    use crate::engine::degrade::{add_noise, channel_means, example, psnr};
+    use crate::testing::{
+        degrade::{add_noise, example},
+        likeness::{channel_means, psnr},
+    };
 
     fn restore(picture: &DynamicImage, scale: u8) -> (DynamicImage, EngineReport) {
         LocalEngine::default().restore(picture, scale, &CancellationToken::new()).unwrap()

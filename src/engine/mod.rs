@@ -13,6 +13,8 @@
 //! Everything here blocks and keeps all cores busy: call it from a blocking thread,
 //! one picture at a time. Files, network and queues are not its business.
 
+#[cfg(feature = "testing")]
+mod baseline;
 mod contract;
 mod decode;
 mod encode;
@@ -24,10 +26,10 @@ mod resize;
 mod sample;
 
 #[cfg(test)]
-mod degrade;
-#[cfg(test)]
 mod gate;
 
+#[cfg(feature = "testing")]
+pub use baseline::{ClassicalEngine, LanczosEngine};
 pub use contract::{Engine, EngineError, EngineReport, MAX_SCALE, output_size};
 pub use decode::{DecodeError, DecodeLimits, Picture, decode};
 pub use encode::{EncodeError, encode_png};

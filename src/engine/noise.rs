@@ -15,7 +15,7 @@
 //! between, so there only stronger noise is believed.
 //!
 //! Thresholds were fitted on seven photographs of scikit-image, in 135 overlapping crops
-//! of 200x200 pixels, each aged in the four levels of `degrade.rs`. Taken for noisy are
+//! of 200x200 pixels, each aged in the four degrees of the quality benchmark. Taken for noisy are
 //! 1 of the clean (all grass), 5 of the mild, 131 of the old and all of the bad ones.
 //! Texture that fills the whole picture is what fools the estimate. In the crops it cost
 //! 0.5 dB at worst; on pictures of nothing but grass or gravel, which were not used for
@@ -60,8 +60,8 @@ const CLIPPED: f32 = 12.0;
 /// Estimated standard deviations of the noise, in 8-bit levels.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Noise {
-    fine: f32,
-    coarse: f32,
+    pub(super) fine: f32,
+    pub(super) coarse: f32,
 }
 
 impl Noise {
@@ -213,7 +213,7 @@ mod tests {
     use image::{Rgb, RgbImage, Rgba, RgbaImage};
 
     use super::*;
-    use crate::engine::degrade::{add_noise, example};
+    use crate::testing::degrade::{add_noise, example};
 
     /// A smooth picture: slopes, no texture.
     fn slopes() -> RgbImage {
