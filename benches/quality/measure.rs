@@ -2,13 +2,12 @@
 
 use image::{DynamicImage, RgbImage};
 use restore_batch::{
-    engine::{ClassicalEngine, Engine, LanczosEngine, LocalEngine},
+    engine::{ClassicalEngine, Engine, LanczosEngine, LocalEngine, Watch},
     testing::{
         degrade::{Degree, degrade},
         likeness::{psnr, ssim},
     },
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{Result, sheet};
 
@@ -51,6 +50,6 @@ pub(crate) fn measure(
 }
 
 fn restore(engine: &dyn Engine, picture: &DynamicImage) -> Result<(DynamicImage, String)> {
-    let (restored, report) = engine.restore(picture, SCALE, &CancellationToken::new())?;
+    let (restored, report) = engine.restore(picture, SCALE, &Watch::default())?;
     Ok((restored, report.steps.join(", ")))
 }

@@ -1,16 +1,16 @@
 //! What the local engine is compared with: plain enlarging, and the version before it.
 
-use std::{borrow::Cow, ops::RangeInclusive};
+use std::{borrow::Cow, ops::RangeInclusive, time::Duration};
 
 use image::DynamicImage;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    contract::{Engine, EngineError, EngineReport, check, output_size},
-    nlm,
+    contract::{Engine, EngineError, EngineReport, output_size},
+    nlm::{self, Denoise},
     noise::{self, Noise},
     resize::{Kernel, resize},
     sample::without_floats,
+    watch::Watch,
 };
 
 /// Enlarges by Lanczos and does nothing else: what restoring must be better than.
@@ -26,12 +26,12 @@ impl Engine for LanczosEngine {
         &self,
         picture: &DynamicImage,
         scale: u8,
-        cancel: &CancellationToken,
+        watch: &Watch,
     ) -> Result<(DynamicImage, EngineReport), EngineError> {
         let size = output_size((picture.width(), picture.height()), scale, u64::MAX)?;
-        check(cancel)?;
-        let report = EngineReport { engine: self.name(), noise: 0.0, steps: vec!["lanczos3"] };
-        Ok((resize(&without_floats(picture), size, Kernel::Lanczos3), report))
+        watch.check()?;
+        let restored = resize(&without_floats(picture), size, Kernel::Lanczos3);
+        Ok((restored, report(self.name(), 0.0, vec!["lanczos3"])))
     }
 }
 
@@ -66,22 +66,28 @@ impl Engine for ClassicalEngine {
         &self,
         picture: &DynamicImage,
         scale: u8,
-        cancel: &CancellationToken,
+        watch: &Watch,
     ) -> Result<(DynamicImage, EngineReport), EngineError> {
         let size = output_size((picture.width(), picture.height()), scale, u64::MAX)?;
-        check(cancel)?;
+        watch.check()?;
         let mut picture = without_floats(picture);
         let noise = noise::estimate(&picture);
+        let sigma = noise.fine.max(noise.coarse);
         let mut steps = Vec::new();
         if is_noisy(noise) {
             let in_colour = picture.color().has_color();
             let factor = if in_colour { STRENGTH_COLOUR } else { STRENGTH_GRAY };
-            picture = Cow::Owned(nlm::denoise(&picture, noise.sigma() * factor, cancel)?);
+            let denoise = Denoise { sigma: sigma * factor, share: 1.0 };
+            picture = Cow::Owned(nlm::denoise(&picture, denoise, watch)?);
             steps.push("non-local means");
         }
-        check(cancel)?;
+        watch.check()?;
         steps.push("lanczos3");
         let restored = resize(&picture, size, Kernel::Lanczos3);
-        Ok((restored, EngineReport { engine: self.name(), noise: noise.sigma(), steps }))
+        Ok((restored, report(self.name(), sigma, steps)))
     }
+}
+
+fn report(engine: &'static str, noise: f32, steps: Vec<&'static str>) -> EngineReport {
+    EngineReport { engine, models: vec![], noise, steps, took: Duration::ZERO }
 }

@@ -1,21 +1,44 @@
 //! The contract every engine fulfils.
 
+use std::{fmt, time::Duration};
+
 use image::DynamicImage;
-use tokio_util::sync::CancellationToken;
+
+use super::watch::Watch;
 
 /// Largest factor an engine accepts, as the service's API has it.
 pub const MAX_SCALE: u8 = 4;
+
+/// One trained model: its name, and which file of that name it was.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ModelId {
+    /// Name of the model, such as `waifu2x-photo-n3`.
+    pub name: String,
+    /// SHA-256 of the model's ONNX file, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Shown as `NAME (sha256 DIGITS)`.
+impl fmt::Display for ModelId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} (sha256 {})", self.name, self.sha256)
+    }
+}
 
 /// What an engine did to one picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EngineReport {
     /// Name of the engine, such as `local`. Never the name of a model that did not run.
     pub engine: &'static str,
+    /// The trained models that ran, in order; empty when none did.
+    pub models: Vec<ModelId>,
     /// Estimated standard deviation of the noise in the input, in 8-bit levels; 0 when
     /// the engine does not look.
     pub noise: f32,
     /// What was done, in order, such as `non-local means` and `lanczos3`.
     pub steps: Vec<&'static str>,
+    /// How long it took. The one part of a report that differs from run to run.
+    pub took: Duration,
 }
 
 /// A picture could not be restored.
@@ -39,6 +62,14 @@ pub enum EngineError {
         /// Most pixels the result may have.
         limit: u64,
     },
+    /// A trained model cannot be loaded or run: no fault of the picture.
+    #[error("the model `{model}` failed ({reason}); this is a bug, report it")]
+    Model {
+        /// Name of the model.
+        model: String,
+        /// What the model's runtime says.
+        reason: String,
+    },
     /// The work was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -52,8 +83,8 @@ pub enum EngineError {
 /// - **Kind.** 8 or 16 bits, gray or colour, with or without alpha stay what they were;
 ///   float samples become 16-bit ones.
 /// - **Repeatable.** The same input gives the same result, on any number of cores.
-/// - **Cancellable.** Once `cancel` is cancelled, the call returns
-///   [`EngineError::Cancelled`] soon, typically within a second.
+/// - **Watched.** `watch` hears how far the work is. Once it is cancelled, the call
+///   returns [`EngineError::Cancelled`] soon, typically within a second.
 pub trait Engine: Send + Sync {
     /// Returns the engine's name for reports, such as `local`.
     fn name(&self) -> &'static str;
@@ -62,13 +93,13 @@ pub trait Engine: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`EngineError`] when the scale is unknown, the result would be too large, or the
-    /// work was cancelled.
+    /// [`EngineError`] when the scale is unknown, the result would be too large, a model
+    /// failed, or the work was cancelled.
     fn restore(
         &self,
         picture: &DynamicImage,
         scale: u8,
-        cancel: &CancellationToken,
+        watch: &Watch,
     ) -> Result<(DynamicImage, EngineReport), EngineError>;
 }
 
@@ -92,11 +123,6 @@ pub fn output_size(
         (Some(wide), Some(high)) if u64::from(wide) * u64::from(high) <= limit => Ok((wide, high)),
         _ => Err(too_large),
     }
-}
-
-/// Fails when `cancel` is cancelled, so that `?` ends the work.
-pub(super) fn check(cancel: &CancellationToken) -> Result<(), EngineError> {
-    if cancel.is_cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! An engine that does next to nothing, for benchmarks and tests.
 
 use image::DynamicImage;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 use super::{
-    contract::{Engine, EngineError, EngineReport, check, output_size},
+    contract::{Engine, EngineError, EngineReport, output_size},
     resize::{Kernel, resize},
+    watch::Watch,
 };
 
 /// Returns the picture as it is, or enlarged by repeating pixels.
@@ -24,13 +25,21 @@ impl Engine for InstantEngine {
         &self,
         picture: &DynamicImage,
         scale: u8,
-        cancel: &CancellationToken,
+        watch: &Watch,
     ) -> Result<(DynamicImage, EngineReport), EngineError> {
+        let start = Instant::now();
         let size = output_size((picture.width(), picture.height()), scale, u64::MAX)?;
-        check(cancel)?;
+        watch.check()?;
         let steps = if scale == 1 { vec![] } else { vec!["nearest"] };
-        let report = EngineReport { engine: self.name(), noise: 0.0, steps };
-        Ok((resize(picture, size, Kernel::Nearest), report))
+        let restored = resize(picture, size, Kernel::Nearest);
+        let report = EngineReport {
+            engine: self.name(),
+            models: vec![],
+            noise: 0.0,
+            steps,
+            took: start.elapsed(),
+        };
+        Ok((restored, report))
     }
 }
 
@@ -44,7 +53,7 @@ mod tests {
     fn repeats_pixels_and_nothing_else() {
         let picture = GrayImage::from_fn(2, 1, |x, _| Luma([if x == 0 { 10 } else { 200 }]));
         let picture = DynamicImage::from(picture);
-        let go = CancellationToken::new();
+        let go = Watch::default();
         let (same, _) = InstantEngine.restore(&picture, 1, &go).unwrap();
         assert_eq!(same, picture);
         let (large, report) = InstantEngine.restore(&picture, 2, &go).unwrap();
@@ -55,9 +64,9 @@ mod tests {
     #[test]
     fn follows_the_contract_on_scale_and_cancel() {
         let picture = DynamicImage::new_luma8(2, 2);
-        let cancel = CancellationToken::new();
-        assert_eq!(InstantEngine.restore(&picture, 5, &cancel), Err(EngineError::Scale(5)));
-        cancel.cancel();
-        assert_eq!(InstantEngine.restore(&picture, 2, &cancel), Err(EngineError::Cancelled));
+        let watch = Watch::default();
+        assert_eq!(InstantEngine.restore(&picture, 5, &watch), Err(EngineError::Scale(5)));
+        watch.cancel();
+        assert_eq!(InstantEngine.restore(&picture, 2, &watch), Err(EngineError::Cancelled));
     }
 }

@@ -13,7 +13,7 @@ use super::{
     requests::{Ending, Order, StoredResult},
     shared::{Shared, now},
 };
-use crate::engine::{DecodeLimits, Engine, EngineError, decode, encode_png};
+use crate::engine::{DecodeLimits, Engine, EngineError, EngineReport, Watch, decode, encode_png};
 
 /// When a client that met a full queue may come back: about the time one picture takes.
 pub(super) const QUEUE_PAUSE: Duration = Duration::from_secs(2);
@@ -114,17 +114,26 @@ impl Job {
             Err(error) => return Some(Ending::Failed(error.to_string())),
         };
         drop(self.source);
-        let restored = match self.engine.restore(&picture.image, self.scale, stop) {
-            Ok((restored, _)) => restored,
+        let watch = Watch::new(stop.clone());
+        let (restored, report) = match self.engine.restore(&picture.image, self.scale, &watch) {
+            Ok(done) => done,
             Err(EngineError::Cancelled) => return None,
+            Err(error @ EngineError::Model { .. }) => {
+                return Some(Ending::Error(error.to_string()));
+            }
             Err(error) => return Some(Ending::Failed(error.to_string())),
         };
-        Some(store(&restored, picture.icc.as_deref(), self.target))
+        Some(store(&restored, &report, picture.icc.as_deref(), self.target))
     }
 }
 
-fn store(picture: &image::DynamicImage, icc: Option<&[u8]>, target: PathBuf) -> Ending {
-    let png = match encode_png(picture, icc) {
+fn store(
+    picture: &image::DynamicImage,
+    report: &EngineReport,
+    icc: Option<&[u8]>,
+    target: PathBuf,
+) -> Ending {
+    let png = match encode_png(picture, report, icc) {
         Ok(png) => png,
         Err(error) => return Ending::Error(error.to_string()),
     };

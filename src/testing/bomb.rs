@@ -73,9 +73,7 @@ pub fn zeros_zlib(length: usize) -> Vec<u8> {
 /// Returns one chunk of a PNG file.
 #[must_use]
 pub fn png_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-    let named = [&kind[..], data].concat();
-    [&length.to_be_bytes()[..], &named, &crc(&named).to_be_bytes()].concat()
+    crate::engine::png_chunk(*kind, data)
 }
 
 /// Returns a PNG file that claims `width` times `height` pixels of 8-bit gray, with
@@ -106,16 +104,6 @@ pub fn black_png(width: u32, height: u32) -> Vec<u8> {
 pub fn png_with_profile(length: usize) -> Vec<u8> {
     let profile = [b"bomb\0\0".to_vec(), zeros_zlib(length)].concat();
     png_with(1, 1, &png_chunk(b"iCCP", &profile), &zeros_zlib(2))
-}
-
-/// CRC-32 as PNG has it (annex D of the standard), bit by bit.
-fn crc(bytes: &[u8]) -> u32 {
-    let step = |crc: u32| {
-        if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 }
-    };
-    !bytes
-        .iter()
-        .fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc)))
 }
 
 #[cfg(test)]

@@ -6,9 +6,8 @@ use std::{
 };
 
 use image::DynamicImage;
-use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, EngineError, EngineReport, InstantEngine};
+use crate::engine::{Engine, EngineError, EngineReport, InstantEngine, Watch};
 
 /// How often a held picture looks whether it was cancelled.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -42,12 +41,10 @@ impl HeldEngine {
     }
 
     /// Waits for a pass and uses it up.
-    fn pass(&self, cancel: &CancellationToken) -> Result<(), EngineError> {
+    fn pass(&self, watch: &Watch) -> Result<(), EngineError> {
         let mut passes = self.passes();
         while *passes == 0 {
-            if cancel.is_cancelled() {
-                return Err(EngineError::Cancelled);
-            }
+            watch.check()?;
             let waited = self.changed.wait_timeout(passes, LOOK_EVERY);
             passes = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -65,10 +62,10 @@ impl Engine for HeldEngine {
         &self,
         picture: &DynamicImage,
         scale: u8,
-        cancel: &CancellationToken,
+        watch: &Watch,
     ) -> Result<(DynamicImage, EngineReport), EngineError> {
-        self.pass(cancel)?;
-        InstantEngine.restore(picture, scale, cancel)
+        self.pass(watch)?;
+        InstantEngine.restore(picture, scale, watch)
     }
 }
 
@@ -80,10 +77,10 @@ mod tests {
     fn each_pass_lets_one_picture_through() {
         let engine = HeldEngine::default();
         engine.let_pass(1);
-        let (picture, cancel) = (DynamicImage::new_luma8(2, 2), CancellationToken::new());
-        let (restored, _) = engine.restore(&picture, 2, &cancel).unwrap();
+        let (picture, watch) = (DynamicImage::new_luma8(2, 2), Watch::default());
+        let (restored, _) = engine.restore(&picture, 2, &watch).unwrap();
         assert_eq!(restored.width(), 4);
-        cancel.cancel();
-        assert_eq!(engine.restore(&picture, 2, &cancel), Err(EngineError::Cancelled));
+        watch.cancel();
+        assert_eq!(engine.restore(&picture, 2, &watch), Err(EngineError::Cancelled));
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::wire::{KEY_HEADER, STATUS_PATH, SUBMIT_PATH},
-    engine::{Engine, EngineError, EngineReport, InstantEngine},
+    engine::{Engine, EngineError, EngineReport, InstantEngine, Watch},
     gateway::{Gateway, GatewayError, GatewayHandle, GatewaySettings, LocalFiles},
 };
 
@@ -149,7 +149,7 @@ impl Engine for CrashingEngine {
         &self,
         _: &DynamicImage,
         _: u8,
-        _: &CancellationToken,
+        _: &Watch,
     ) -> Result<(DynamicImage, EngineReport), EngineError> {
         panic!("as the test wants it");
     }
