@@ -11,7 +11,7 @@ use super::{
     resize::{Kernel, resize},
     sample::without_floats,
     tiles::enlarge,
-    waifu2x::waifu2x,
+    waifu2x::{Ensemble, waifu2x},
     watch::Watch,
 };
 
@@ -59,11 +59,11 @@ impl Engine for LocalEngine {
         watch.check()?;
         let picture = without_floats(picture);
         let noise = noise::estimate(&picture);
-        let plan = plan(noise, picture.color().has_color(), scale);
+        let plan = plan(noise, scale);
         let mut work = Work { size, plan, watch, models: vec![], steps: vec![] };
         let restored = match alpha::split(&picture) {
             // Without removal of noise, the resizer of pictures with alpha does the rest.
-            Some((colour, alpha)) if plan.enlarge.is_some() => {
+            Some((colour, alpha)) if !plan.enlarge.is_empty() => {
                 let denoised = work.denoise(&picture)?.and_then(|picture| alpha::split(&picture));
                 let colour = denoised.map_or(colour, |(colour, _)| colour);
                 let restored = work.enlarge(&colour)?;
@@ -93,21 +93,24 @@ struct Work<'a> {
 impl Work<'_> {
     /// Returns the picture after non-local means, if the plan has that.
     fn denoise(&mut self, picture: &DynamicImage) -> Result<Option<DynamicImage>, EngineError> {
-        let Some(sigma) = self.plan.denoise else { return Ok(None) };
+        let Some(denoise) = self.plan.denoise else { return Ok(None) };
         self.steps.push("non-local means");
-        nlm::denoise(picture, sigma, self.watch).map(Some)
+        nlm::denoise(picture, denoise, self.watch).map(Some)
     }
 
     /// Returns the picture at its final size: through the network, then resized.
     fn enlarge(&mut self, picture: &DynamicImage) -> Result<DynamicImage, EngineError> {
-        let enlarged = match self.plan.enlarge {
-            None => None,
-            Some(weights) => {
-                let network = waifu2x(weights)?;
-                self.models.push(network.id().clone());
-                self.steps.push(weights.name());
-                Some(enlarge(network, picture, self.watch)?)
-            }
+        let mut networks = Vec::new();
+        for &weights in self.plan.enlarge {
+            let network = waifu2x(weights)?;
+            self.models.push(network.id().clone());
+            self.steps.push(weights.name());
+            networks.push(network);
+        }
+        let enlarged = if networks.is_empty() {
+            None
+        } else {
+            Some(enlarge(&Ensemble(networks), picture, self.watch)?)
         };
         self.watch.check()?;
         let before = enlarged.as_ref().unwrap_or(picture);
@@ -126,7 +129,10 @@ mod tests {
     use image::{ColorType, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
     use super::*;
-    use crate::engine::degrade::{add_noise, channel_means, example, psnr};
+    use crate::testing::{
+        degrade::{add_noise, example},
+        likeness::{channel_means, psnr},
+    };
 
     fn restore(picture: &DynamicImage, scale: u8) -> (DynamicImage, EngineReport) {
         LocalEngine::default().restore(picture, scale, &Watch::default()).unwrap()

@@ -10,14 +10,17 @@
 //! - [`InstantEngine`] (`instant`) does next to nothing. It exists so that benchmarks
 //!   and tests measure everything around the engine.
 //!
-//! The way of a picture through `local`: `noise` estimates, `policy` decides, `nlm` removes
-//! noise, `tiles` cuts and puts together, `waifu2x` and `onnx` run the network, `cast`
+//! The way of a picture through `local`: `noise` and `blocking` estimate, `policy`
+//! decides, `nlm` removes noise, `tiles` cuts and puts together, `waifu2x` and `onnx` run the network, `cast`
 //! keeps light and colour, `alpha` and `resize` do the rest.
 //!
 //! Everything here blocks and keeps all cores busy: call it from a blocking thread,
 //! one picture at a time. Files, network and queues are not its business.
 
 mod alpha;
+#[cfg(feature = "testing")]
+mod baseline;
+mod blocking;
 mod cast;
 mod contract;
 mod decode;
@@ -36,10 +39,10 @@ mod waifu2x;
 mod watch;
 
 #[cfg(test)]
-mod degrade;
-#[cfg(test)]
 mod gate;
 
+#[cfg(feature = "testing")]
+pub use baseline::{ClassicalEngine, LanczosEngine};
 pub use contract::{Engine, EngineError, EngineReport, MAX_SCALE, ModelId, output_size};
 pub use decode::{DecodeError, DecodeLimits, Picture, decode, picture_size};
 pub use encode::{EncodeError, encode_png};

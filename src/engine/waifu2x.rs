@@ -4,7 +4,10 @@
 //! rectifier, and one transposed convolution. It sees 7 pixels around each. Where the
 //! weights come from, and their licence, is told in `models/NOTICE.md`.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    iter::zip,
+    sync::{Arc, OnceLock},
+};
 
 use rten::ThreadPool;
 use rten_tensor::NdTensor;
@@ -101,6 +104,41 @@ impl Enlarger for Waifu2x {
     }
 }
 
+/// Networks whose results are averaged, at least one.
+#[derive(Debug)]
+pub(super) struct Ensemble(pub(super) Vec<&'static Waifu2x>);
+
+impl Enlarger for Ensemble {
+    type Worker = Arc<ThreadPool>;
+
+    fn factor(&self) -> usize {
+        self.0[0].factor()
+    }
+
+    fn margin(&self) -> usize {
+        self.0[0].margin()
+    }
+
+    fn tile(&self) -> usize {
+        self.0[0].tile()
+    }
+
+    fn worker(&self) -> Arc<ThreadPool> {
+        self.0[0].worker()
+    }
+
+    fn run(&self, tile: &Planes, pool: &mut Arc<ThreadPool>) -> Result<Planes, EngineError> {
+        let mut mean = self.0[0].run(tile, pool)?;
+        for (network, count) in zip(&self.0[1..], 2_u8..) {
+            let other = network.run(tile, pool)?;
+            for (mean, level) in zip(&mut mean.samples, other.samples) {
+                *mean += (level - *mean) / f32::from(count);
+            }
+        }
+        Ok(mean)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
@@ -108,10 +146,9 @@ mod tests {
     use image::DynamicImage;
 
     use super::*;
-    use crate::engine::{
-        degrade::{example, psnr},
-        tiles::enlarge,
-        watch::Watch,
+    use crate::{
+        engine::{tiles::enlarge, watch::Watch},
+        testing::{degrade::example, likeness::psnr},
     };
 
     /// Returns the floats of a file of `tests/fixtures/engine`.
