@@ -86,7 +86,7 @@ fn settings(args: GatewayArgs) -> Result<GatewaySettings, AppError> {
 /// Makes a key for a gateway, or hashes one that exists.
 pub(super) fn gateway_key(args: &GatewayKeyArgs) -> Result<ExitCode, AppError> {
     let key = if args.stdin { key_from(io::stdin().lock())? } else { AccessKey::random() };
-    let entry = AccessKey::new(&args.name, &key);
+    let entry = AccessKey::new(&args.name, &key).with_webhook_secret();
     if let Some(file) = &args.file {
         entry.append_to(file)?;
         render::note(&format!("added `{}` to `{}`", args.name, file.display()));

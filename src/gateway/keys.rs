@@ -16,10 +16,14 @@ use std::{fs, io, path::Path, path::PathBuf};
 use governor::Quota;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, de::IgnoredAny};
+use standardwebhooks::Webhook;
 use toml::Spanned;
 use uuid::Uuid;
 
 use crate::{core::Micros, fetch::write_whole};
+
+/// How secrets begin that sign callbacks.
+const SECRET_PREFIX: &str = "whsec_";
 
 /// Who may submit.
 #[derive(Debug, Clone)]
@@ -48,15 +52,27 @@ impl AccessKey {
     /// Returns a new random key: `rb_` and 64 hexadecimal digits from 244 random bits.
     #[must_use]
     pub fn random() -> SecretString {
-        let random = || Uuid::new_v4().simple();
-        SecretString::from(format!("rb_{}{}", random(), random()))
+        SecretString::from(format!("rb_{}", random_word()))
+    }
+
+    /// Adds a new secret that signs callbacks.
+    #[must_use]
+    pub fn with_webhook_secret(self) -> Self {
+        // Hexadecimal digits are base64 too, of 48 bytes with 244 random bits in them.
+        let secret = format!("{SECRET_PREFIX}{}", random_word());
+        Self { webhook_secret: Some(SecretString::from(secret)), ..self }
     }
 
     /// Returns the entry of a key file.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let name = toml::Value::from(self.name.as_str());
-        format!("[[key]]\nname = {name}\nblake3 = \"{}\"\n", self.blake3.to_hex())
+        let secret = self.webhook_secret.as_ref().map(|secret| {
+            let secret = toml::Value::from(secret.expose_secret());
+            format!("webhook_secret = {secret}\n")
+        });
+        let (hash, secret) = (self.blake3.to_hex(), secret.unwrap_or_default());
+        format!("[[key]]\nname = {name}\nblake3 = \"{hash}\"\n{secret}")
     }
 
     /// Reads a key file.
@@ -241,11 +257,19 @@ fn balance(balance: &Spanned<toml::Value>) -> Result<Micros, Fault> {
     text.parse().map_err(|error| Fault::new(balance, format!("`balance`: {error}")))
 }
 
+/// Returns 64 hexadecimal digits from 244 random bits.
+fn random_word() -> String {
+    let random = || Uuid::new_v4().simple();
+    format!("{}{}", random(), random())
+}
+
 /// Checks the form that <https://www.standardwebhooks.com> gives secrets.
 fn webhook_secret(secret: &Spanned<String>) -> Result<SecretString, Fault> {
     let text = secret.get_ref();
-    match text.strip_prefix("whsec_") {
-        Some(rest) if rest.len() >= 32 => Ok(SecretString::from(text.clone())),
+    match text.strip_prefix(SECRET_PREFIX) {
+        Some(rest) if rest.len() >= 32 && Webhook::new(text).is_ok() => {
+            Ok(SecretString::from(text.clone()))
+        }
         _ => Err(Fault::new(
             secret,
             "`webhook_secret` must be `whsec_` and the base64 of 24 to 64 random bytes",
@@ -295,6 +319,10 @@ mod tests {
             (format!("{entry}rate = 0"), "line 4: `rate` must"),
             (format!("{entry}balance = -1"), "line 4: `balance`: "),
             (format!("{entry}webhook_secret = \"s3cret\""), "line 4: `webhook_secret` must"),
+            (
+                format!("{entry}webhook_secret = \"whsec_{}\"", "s3cret-*".repeat(6)),
+                "line 4: `webhook_secret` must",
+            ),
             (format!("{entry}rats = 1"), "line 4: unknown field `rats`"),
             (format!("{entry}{entry}"), "line 5: another entry has this name"),
             (format!("[[key]]\nname = \"\"\nblake3 = \"{HASH}\""), "line 2: `name` must"),
@@ -310,13 +338,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         for name in ["one", "two \"quoted\""] {
-            AccessKey::new(name, &AccessKey::random()).append_to(&path).unwrap();
+            let entry = AccessKey::new(name, &AccessKey::random()).with_webhook_secret();
+            entry.append_to(&path).unwrap();
         }
         let again = AccessKey::new("one", &AccessKey::random()).append_to(&path).unwrap_err();
         assert!(again.to_string().contains("another entry has this name"), "{again}");
         let keys = AccessKey::read_file(&path).unwrap();
         let names: Vec<_> = keys.iter().map(|key| key.name.as_str()).collect();
         assert_eq!(names, ["one", "two \"quoted\""]);
+        assert!(keys.iter().all(|key| key.webhook_secret.is_some()));
         let mode =
             std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
