@@ -4,7 +4,10 @@
 //! refused, because what it costs money to do must not depend on which of two values a
 //! reader takes. Unknown fields are ignored, as the hosted service adds some over time.
 
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::{
+    HeaderMap,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -68,7 +71,8 @@ impl Asked {
     }
 }
 
-/// Refuses a body that does not say that it is JSON.
+/// Refuses a body that does not say that it is JSON, or that is compressed: 64 KiB need no
+/// compression, and what it unpacks to would need a limit of its own.
 ///
 /// # Errors
 ///
@@ -77,7 +81,12 @@ pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), Refusal> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
     let is_json = essence.trim().eq_ignore_ascii_case("application/json");
-    if is_json { Ok(()) } else { Err(Refusal::unsupported_media_type()) }
+    let coding = headers.get(CONTENT_ENCODING).map_or(&b"identity"[..], |value| value.as_bytes());
+    if is_json && coding.eq_ignore_ascii_case(b"identity") {
+        Ok(())
+    } else {
+        Err(Refusal::unsupported_media_type())
+    }
 }
 
 fn fields(body: &[u8]) -> Result<Fields, Refusal> {

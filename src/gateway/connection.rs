@@ -24,6 +24,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use super::idle::{Lively, Places};
+
 /// Turned once, nothing more is written to the connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Switch(Arc<AtomicBool>);
@@ -49,28 +51,39 @@ impl Connected<IncomingStream<'_, SwitchedListener>> for Switch {
 
 /// Accepts connections with a switch each.
 #[derive(Debug)]
-pub(super) struct SwitchedListener(pub(super) TcpListener);
+pub(super) struct SwitchedListener {
+    listener: TcpListener,
+    places: Places,
+}
+
+impl SwitchedListener {
+    pub(super) fn new(listener: TcpListener) -> Self {
+        Self { listener, places: Places::new() }
+    }
+}
 
 impl Listener for SwitchedListener {
     type Io = SwitchedStream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, from) = Listener::accept(&mut self.0).await;
+        let place = self.places.take().await;
+        let (stream, from) = Listener::accept(&mut self.listener).await;
         // Answers are small and waited for; a socket without the option is only slower.
         let _ = stream.set_nodelay(true);
+        let stream = Lively::new(stream, place);
         (SwitchedStream { stream, switch: Switch::default() }, from)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 
 /// A connection with a switch.
 #[derive(Debug)]
 pub(super) struct SwitchedStream {
-    stream: TcpStream,
+    stream: Lively<TcpStream>,
     switch: Switch,
 }
 

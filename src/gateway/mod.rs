@@ -38,6 +38,7 @@ mod fault_spec;
 mod faults;
 mod file_reply;
 mod idempotency;
+mod idle;
 mod keys;
 mod local_files;
 mod media;

@@ -69,7 +69,7 @@ impl Refusal {
     }
 
     pub(super) fn unsupported_media_type() -> Self {
-        let message = "The body must be sent as Content-Type: application/json.";
+        let message = "The body must be sent as Content-Type: application/json, not compressed.";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type", message)
     }
 

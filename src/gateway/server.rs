@@ -129,7 +129,7 @@ impl Gateway {
         // However this ends, also by being dropped, the workers stop.
         let _stop_workers = stop.clone().drop_guard();
         let service = router(Arc::clone(&shared)).into_make_service_with_connect_info::<Switch>();
-        let server = axum::serve(SwitchedListener(self.listener), service)
+        let server = axum::serve(SwitchedListener::new(self.listener), service)
             .with_graceful_shutdown(stop.clone().cancelled_owned());
         let all = async {
             let working = work(Arc::clone(&shared));

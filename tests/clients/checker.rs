@@ -2,10 +2,9 @@
 //! requests that fit the document and requests that do not, and looks for answers,
 //! headers and bodies that the document does not have.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use restore_batch::testing::scripted_server::{Reply, ScriptedServer};
-use serde_json::{Value, json};
 
 use crate::{
     gateway::GatewayProcess,
@@ -34,26 +33,6 @@ const ANSWERS: [&str; 17] = [
     "GET /readyz 200",
 ];
 
-/// Has one picture restored and returns the name of the request.
-fn done(world: &World, base: &str, picture: &str) -> String {
-    world.block_on(async {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let key = "Ocp-Apim-Subscription-Key";
-        let submit = client.post(format!("{base}/gfpgan/v1/gfpgan/generate")).header(key, KEY);
-        let submitted = submit.json(&json!({ "img": picture })).send().await.unwrap();
-        let accepted: Value = submitted.json().await.unwrap();
-        loop {
-            let poll = client.get(accepted["polling_url"].as_str().unwrap()).header(key, KEY);
-            let status: Value = poll.send().await.unwrap().json().await.unwrap();
-            match status["status"].as_str().unwrap() {
-                "COMPLETED" => break status["request_id"].as_str().unwrap().to_owned(),
-                "QUEUED" | "PROCESSING" => tokio::time::sleep(Duration::from_millis(20)).await,
-                other => panic!("{other}: {status}"),
-            }
-        }
-    })
-}
-
 #[test]
 fn no_answer_differs_from_the_document() {
     let world = World::new();
@@ -62,7 +41,7 @@ fn no_answer_differs_from_the_document() {
     server.add("POST /hook", Reply::status(204));
     let picture = server.url("/old.png");
     let gateway = GatewayProcess::start(&world, &["--queue=100000"]);
-    let done = done(&world, gateway.base(), &picture);
+    let done = gateway.restored(&picture, None);
     let tests = root().join("tests/clients");
     let mut checker = program(&world, python_programs().join("schemathesis"));
     checker

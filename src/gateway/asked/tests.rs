@@ -109,6 +109,12 @@ fn only_json_is_read() {
         assert_eq!(expect_json(&headers).is_ok(), expected, "{content_type}");
     }
     assert!(expect_json(&HeaderMap::new()).is_err());
+    for (coding, expected) in [("identity", true), ("gzip", false), ("", false)] {
+        let json = (CONTENT_TYPE, "application/json".parse().unwrap());
+        let coded = (CONTENT_ENCODING, coding.parse().unwrap());
+        let headers = HeaderMap::from_iter([json, coded]);
+        assert_eq!(expect_json(&headers).is_ok(), expected, "{coding}");
+    }
 }
 
 fn called(addresses: &[&str], allow_private: bool) -> Result<Option<String>, Refusal> {

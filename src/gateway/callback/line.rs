@@ -120,7 +120,9 @@ mod tests {
                 break;
             }
             served += given.len();
-            given.iter().for_each(|(host, _)| line.ended(host));
+            for (host, _) in &given {
+                line.ended(host);
+            }
         }
         assert_eq!(served, 3 * PLACES);
         assert!(line.hosts.is_empty() && line.turns.is_empty(), "{line:?}");

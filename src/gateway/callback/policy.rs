@@ -77,8 +77,8 @@ mod tests {
 
     use super::*;
 
-    fn answered(status: u16) -> Result<Posted, GetErrorKind> {
-        Ok(Posted { status, retry_after: None })
+    fn answered(status: u16) -> Posted {
+        Posted { status, retry_after: None }
     }
 
     fn pause(outcome: &Result<Posted, GetErrorKind>, tries: u32, jitter: f64) -> Option<Duration> {
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn only_a_2xx_is_a_receipt_and_only_410_ends_it() {
         for status in 100..=599 {
-            let verdict = judge(&answered(status), 1, &PAUSES, 0.0);
+            let verdict = judge(&Ok(answered(status)), 1, &PAUSES, 0.0);
             match status {
                 200..=299 => assert_eq!(verdict, Verdict::Delivered, "{status}"),
                 410 => assert!(matches!(verdict, Verdict::GiveUp(_)), "{status}"),
@@ -107,14 +107,14 @@ mod tests {
     fn pauses_grow_and_end() {
         let mut before = Duration::ZERO;
         let mut tries = 1;
-        while let Some(pause) = pause(&answered(500), tries, 0.0) {
+        while let Some(pause) = pause(&Ok(answered(500)), tries, 0.0) {
             // Spread never reaches the next one.
             assert!(pause > before.mul_f64(1.0 + SPREAD), "{tries}");
             (before, tries) = (pause, tries + 1);
         }
         assert_eq!(tries, 9);
         let expected = Verdict::GiveUp("answered with HTTP status 500, 9 times".to_owned());
-        assert_eq!(judge(&answered(500), tries, &PAUSES, 0.0), expected);
+        assert_eq!(judge(&Ok(answered(500)), tries, &PAUSES, 0.0), expected);
         let timed_out = Verdict::GiveUp("took too long, 40 times".to_owned());
         assert_eq!(judge(&Err(GetErrorKind::TimedOut), 40, &PAUSES, 0.5), timed_out);
     }
@@ -140,8 +140,8 @@ mod tests {
     proptest! {
         #[test]
         fn jitter_only_makes_longer_and_by_a_part(tries in 1_u32..9, jitter in 0.0..1.0_f64) {
-            let whole = pause(&answered(500), tries, 0.0).unwrap();
-            let spread = pause(&answered(500), tries, jitter).unwrap();
+            let whole = pause(&Ok(answered(500)), tries, 0.0).unwrap();
+            let spread = pause(&Ok(answered(500)), tries, jitter).unwrap();
             prop_assert!(whole <= spread && spread <= whole.mul_f64(1.0 + SPREAD));
         }
     }
