@@ -11,7 +11,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use url::Url;
 
-use super::flags::SettingFlags;
+use super::{flags::SettingFlags, models::ModelArgs};
 use crate::{core::Micros, gateway::GatewayFaults};
 
 /// Restores photo archives through a GFPGAN API: every photo once, never paid for twice,
@@ -180,6 +180,8 @@ pub(super) struct GatewayArgs {
     /// Read pictures from private and loopback addresses too.
     #[arg(long)]
     pub(super) allow_private: bool,
+    #[command(flatten)]
+    pub(super) models: ModelArgs,
     /// What is logged.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub(super) log: String,

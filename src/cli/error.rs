@@ -9,6 +9,7 @@ use crate::{
     api::BuildError,
     config::{ConfigError, KeyError},
     core::Failure,
+    engine::AddedModelError,
     gateway::GatewayError,
     ledger::{LedgerError, LockError},
     manifest::ManifestError,
@@ -210,6 +211,20 @@ pub enum AppError {
     #[error(transparent)]
     #[diagnostic(code(gateway))]
     Gateway(#[from] GatewayError),
+    /// An added model cannot be used.
+    #[error(transparent)]
+    #[diagnostic(code(config::models))]
+    Models(#[from] AddedModelError),
+    /// The folder that was named holds no model.
+    #[error("there is no model in `{}`", folder.display())]
+    #[diagnostic(
+        code(config::models),
+        help("put them there with scripts/fetch-models --into DIR, or leave `models` out")
+    )]
+    NoModels {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Callbacks cannot be received.
     #[error("`{address}` cannot be listened on for callbacks")]
     #[diagnostic(
@@ -296,6 +311,8 @@ impl AppError {
             | Self::OtherState { .. }
             | Self::JobFolder { .. }
             | Self::NoJob { .. }
+            | Self::Models(_)
+            | Self::NoModels { .. }
             | Self::WebhookListen { .. }
             | Self::LocalWebhooks => ExitCode::Config,
             Self::NetworkFileSystem { .. } | Self::Lock(_) | Self::Ledger { .. } => {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::{KeyError, LogFormat},
-    engine::{Engine, InstantEngine, LocalEngine},
+    engine::{Engine, InstantEngine},
     gateway::{Gateway, GatewaySettings},
     run::{StopLevel, Stops},
     telemetry,
@@ -44,7 +44,7 @@ pub(super) async fn gateway(args: GatewayArgs, bars: MultiProgress) -> Result<Ex
     };
     settings.workers = args.workers.unwrap_or(settings.workers).max(NonZeroUsize::MIN);
     let engine: Arc<dyn Engine> = match args.engine {
-        EngineName::Local => Arc::new(LocalEngine::new(MAX_OUTPUT_PIXELS)),
+        EngineName::Local => Arc::new(args.models.engine(MAX_OUTPUT_PIXELS)?),
         EngineName::Instant => Arc::new(InstantEngine),
     };
     let gateway = Gateway::bind(settings, engine).await?;

@@ -24,6 +24,9 @@ pub(super) struct Plan {
     pub(super) denoise: Option<f32>,
     /// The network that makes the picture twice as large; the rest is resizing.
     pub(super) enlarge: Option<Weights>,
+    /// Whether the models that users add may be mixed in. What they make up is nearer to
+    /// the truth than noise is, and farther from it than a clean picture.
+    pub(super) sharpen: bool,
 }
 
 /// Returns what to do to a picture with this noise, in colour or gray.
@@ -37,6 +40,7 @@ pub(super) fn plan(noise: Noise, in_colour: bool, scale: u8) -> Plan {
             (false, 1) => None,
             (false, _) => Some(Weights::Photo0),
         },
+        sharpen: is_noisy,
     }
 }
 
