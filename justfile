@@ -67,3 +67,7 @@ fuzz TARGET SECONDS="600":
     CARGO_PROFILE_RELEASE_LTO=off cargo fuzz run --sanitizer none {{ TARGET }} \
         fuzz/corpus/{{ TARGET }} fuzz/seeds/{{ TARGET }} -- \
         -max_total_time={{ SECONDS }} -timeout=10 -rss_limit_mb=2048 -max_len=16384
+
+# The models of scripts/fetch-models, compared with onnxruntime; fails where they are missing.
+parity:
+    cargo test --all-features --lib -- --ignored engine::parity

@@ -13,7 +13,7 @@ use clap_complete::Shell;
 use jiff::SignedDuration;
 use url::Url;
 
-use super::flags::SettingFlags;
+use super::{flags::SettingFlags, models::ModelArgs};
 use crate::{core::Micros, gateway::GatewayFaults};
 
 /// Restores photo archives through a GFPGAN API: every photo once, never paid for twice,
@@ -196,6 +196,8 @@ pub(super) struct GatewayArgs {
     /// Read pictures from private and loopback addresses too.
     #[arg(long)]
     pub(super) allow_private: bool,
+    #[command(flatten)]
+    pub(super) models: ModelArgs,
     /// What is logged.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub(super) log: String,

@@ -8,6 +8,7 @@ use super::{
     error::AppError,
     exit::ExitCode,
     job::{Job, manifest_dir},
+    models::{added_models, names},
     render,
     run::read_options,
     service::client,
@@ -31,6 +32,8 @@ pub(super) async fn check(args: CheckArgs) -> Result<ExitCode, AppError> {
     let mut findings = vec![Ok("settings    are valid".to_owned())];
     if args.local {
         findings.push(Ok("service     local engine, no key needed".to_owned()));
+        let added = added_models(&context.settings);
+        findings.push(added.map(|added| format!("models      added: {}", names(&added))));
     } else {
         match context.key() {
             Ok(key) => {

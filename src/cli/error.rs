@@ -9,6 +9,7 @@ use crate::{
     api::BuildError,
     config::{ConfigError, KeyError},
     core::Failure,
+    engine::AddedModelError,
     gateway::{GatewayError, KeyFileError, StateError},
     ledger::{LedgerError, LockError},
     manifest::ManifestError,
@@ -221,6 +222,20 @@ pub enum AppError {
     #[error("there is no home folder in which the gateway could keep its state")]
     #[diagnostic(code(gateway), help("name a folder with --state DIR"))]
     NoState,
+    /// An added model cannot be used.
+    #[error(transparent)]
+    #[diagnostic(code(config::models))]
+    Models(#[from] AddedModelError),
+    /// The folder that was named holds no model.
+    #[error("there is no model in `{}`", folder.display())]
+    #[diagnostic(
+        code(config::models),
+        help("put them there with scripts/fetch-models --into DIR, or leave `models` out")
+    )]
+    NoModels {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Callbacks cannot be received.
     #[error("`{address}` cannot be listened on for callbacks")]
     #[diagnostic(
@@ -309,6 +324,8 @@ impl AppError {
             | Self::NoJob { .. }
             | Self::KeyFile(_)
             | Self::NoState
+            | Self::Models(_)
+            | Self::NoModels { .. }
             | Self::WebhookListen { .. }
             | Self::LocalWebhooks => ExitCode::Config,
             Self::NetworkFileSystem { .. } | Self::Lock(_) | Self::Ledger { .. } => {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::{KeyError, LogFormat},
-    engine::{Engine, InstantEngine, LocalEngine},
+    engine::{Engine, InstantEngine},
     gateway::{AccessKey, Gateway, GatewaySettings, Retention},
     ledger::network_file_system,
     run::{StopLevel, Stops},
@@ -37,7 +37,7 @@ pub(super) async fn gateway(args: GatewayArgs, bars: MultiProgress) -> Result<Ex
         render::note(&format!("for tests only: this gateway misbehaves on purpose ({faults})"));
     }
     let engine: Arc<dyn Engine> = match args.engine {
-        EngineName::Local => Arc::new(LocalEngine::new(MAX_OUTPUT_PIXELS)),
+        EngineName::Local => Arc::new(args.models.engine(MAX_OUTPUT_PIXELS)?),
         EngineName::Instant => Arc::new(InstantEngine),
     };
     let gateway = Gateway::bind(settings(args)?, engine).await?;

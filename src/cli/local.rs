@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
-use super::error::AppError;
+use super::{error::AppError, models::local_engine};
 use crate::{
     config::Settings,
     core::Micros,
-    engine::{DecodeLimits, LocalEngine},
+    engine::DecodeLimits,
     gateway::{AccessKey, Gateway, GatewaySettings, LocalFiles},
     stage::LocalPublisher,
 };
@@ -41,7 +41,7 @@ impl LocalGateway {
                 local_files: Some(files.clone()),
                 ..GatewaySettings::default()
             },
-            Arc::new(LocalEngine::new(settings.max_pixels)),
+            Arc::new(local_engine(settings)?),
         )
         .await?;
         let base_url = gateway.base_url().clone();

@@ -17,6 +17,7 @@ mod gateway;
 mod generate;
 mod job;
 mod local;
+mod models;
 mod plan;
 mod render;
 mod run;

@@ -200,6 +200,24 @@ pub const KEYS: &[Key] = &[
     ),
     value("max_media_bytes", "SIZE", "256MiB", "largest picture downloaded"),
     value("max_pixels", "COUNT", "200000000", "largest picture decoded, in pixels"),
+    value(
+        "models",
+        "DIR",
+        "",
+        "folder of added models, for `--local` only; default: restore-batch/models in your data folder, if there is one",
+    ),
+    value(
+        "fidelity",
+        "0-1",
+        "0.5",
+        "how true results of `--local` stay to the photograph; at 1 no added model may invent anything",
+    ),
+    value(
+        "max_seconds",
+        "SECONDS",
+        "60",
+        "longest time added models may take for one picture with `--local`, on two cores; counted in pixels, so results are the same on every machine",
+    ),
     Key {
         name: "allow_private",
         kind: KeyKind::Switch,

@@ -89,5 +89,13 @@ impl Engine for ClassicalEngine {
 }
 
 fn report(engine: &'static str, noise: f32, steps: Vec<&'static str>) -> EngineReport {
-    EngineReport { engine, models: vec![], noise, steps, took: Duration::ZERO }
+    EngineReport {
+        engine,
+        models: vec![],
+        noise,
+        steps,
+        faces: vec![],
+        sharpened: vec![],
+        took: Duration::ZERO,
+    }
 }

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use image::DynamicImage;
 
-use super::watch::Watch;
+use super::{faces::Face, sharpened::Sharpened, watch::Watch};
 
 /// Largest factor an engine accepts, as the service's API has it.
 pub const MAX_SCALE: u8 = 4;
@@ -26,7 +26,7 @@ impl fmt::Display for ModelId {
 }
 
 /// What an engine did to one picture.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct EngineReport {
     /// Name of the engine, such as `local`. Never the name of a model that did not run.
     pub engine: &'static str,
@@ -37,6 +37,11 @@ pub struct EngineReport {
     pub noise: f32,
     /// What was done, in order, such as `non-local means` and `lanczos3`.
     pub steps: Vec<&'static str>,
+    /// The faces that were found, the surest first. They are looked for only where an
+    /// added model is to sharpen them and not the whole picture.
+    pub faces: Vec<Face>,
+    /// The parts that an added model's picture was mixed into, in order.
+    pub sharpened: Vec<Sharpened>,
     /// How long it took. The one part of a report that differs from run to run.
     pub took: Duration,
 }
@@ -84,7 +89,8 @@ pub enum EngineError {
 ///   float samples become 16-bit ones.
 /// - **Repeatable.** The same input gives the same result, on any number of cores.
 /// - **Watched.** `watch` hears how far the work is. Once it is cancelled, the call
-///   returns [`EngineError::Cancelled`] soon, typically within a second.
+///   returns [`EngineError::Cancelled`] soon: typically within a second, and within a
+///   tile, which may be 10 s, where an added model runs.
 pub trait Engine: Send + Sync {
     /// Returns the engine's name for reports, such as `local`.
     fn name(&self) -> &'static str;

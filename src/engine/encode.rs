@@ -57,15 +57,13 @@ fn software(report: &EngineReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use image::{ColorType, ImageBuffer, Rgb};
 
     use super::*;
     use crate::engine::{DecodeLimits, ModelId, decode};
 
     fn report(models: Vec<ModelId>) -> EngineReport {
-        EngineReport { engine: "test", models, noise: 0.0, steps: vec![], took: Duration::ZERO }
+        EngineReport { engine: "test", models, ..EngineReport::default() }
     }
 
     /// [`super::encode_png`], of an engine without models.

@@ -32,13 +32,8 @@ impl Engine for InstantEngine {
         watch.check()?;
         let steps = if scale == 1 { vec![] } else { vec!["nearest"] };
         let restored = resize(picture, size, Kernel::Nearest);
-        let report = EngineReport {
-            engine: self.name(),
-            models: vec![],
-            noise: 0.0,
-            steps,
-            took: start.elapsed(),
-        };
+        let (engine, took) = (self.name(), start.elapsed());
+        let report = EngineReport { engine, steps, took, ..EngineReport::default() };
         Ok((restored, report))
     }
 }

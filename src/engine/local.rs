@@ -1,9 +1,12 @@
 //! The local engine: less noise, more pixels, by networks trained on photographs.
 
+use std::sync::Arc;
+
 use image::DynamicImage;
 use tokio::time::Instant;
 
 use super::{
+    added::{Added, AddedModels},
     alpha,
     contract::{Engine, EngineError, EngineReport, ModelId, output_size},
     nlm, noise,
@@ -18,11 +21,13 @@ use super::{
 /// Measures the noise, chooses by it, removes it and enlarges.
 ///
 /// It enlarges by two with waifu2x's network for photographs and does the rest by
-/// Lanczos. It knows nothing about faces, invents nothing, and leaves colour and
-/// contrast alone. A clean picture at scale 1 comes back as it is.
-#[derive(Debug, Clone, Copy)]
+/// Lanczos. It leaves colour and contrast alone, and by itself it knows nothing about
+/// faces and invents nothing; models that users add may sharpen noisy pictures, and then
+/// the report says where. A clean picture at scale 1 comes back as it is.
+#[derive(Debug, Clone)]
 pub struct LocalEngine {
     max_output_pixels: u64,
+    added: Arc<AddedModels>,
 }
 
 impl LocalEngine {
@@ -32,7 +37,13 @@ impl LocalEngine {
     /// and written; lower the limit where memory is short.
     #[must_use]
     pub fn new(max_output_pixels: u64) -> Self {
-        Self { max_output_pixels }
+        Self { max_output_pixels, added: Arc::default() }
+    }
+
+    /// Returns the engine with models that users have added.
+    #[must_use]
+    pub fn with_models(self, added: AddedModels) -> Self {
+        Self { added: Arc::new(added), ..self }
     }
 }
 
@@ -60,23 +71,26 @@ impl Engine for LocalEngine {
         let picture = without_floats(picture);
         let noise = noise::estimate(&picture);
         let plan = plan(noise, scale);
-        let mut work = Work { size, plan, watch, models: vec![], steps: vec![] };
+        let mut work = Work::new(size, plan, watch);
         let restored = match alpha::split(&picture) {
             // Without removal of noise, the resizer of pictures with alpha does the rest.
             Some((colour, alpha)) if !plan.enlarge.is_empty() => {
                 let denoised = work.denoise(&picture)?.and_then(|picture| alpha::split(&picture));
-                let colour = denoised.map_or(colour, |(colour, _)| colour);
-                let restored = work.enlarge(&colour)?;
+                let denoised = denoised.map(|(colour, _)| colour);
+                let mut restored = work.enlarge(denoised.as_ref().unwrap_or(&colour))?;
+                work.sharpen(&self.added, &colour, &mut restored)?;
                 alpha::join(restored, &resize(&alpha, size, Kernel::Lanczos3))
             }
             _ => {
                 let denoised = work.denoise(&picture)?;
-                work.enlarge(denoised.as_ref().unwrap_or(&picture))?
+                let mut restored = work.enlarge(denoised.as_ref().unwrap_or(&picture))?;
+                work.sharpen(&self.added, &picture, &mut restored)?;
+                restored
             }
         };
-        let Work { models, steps, .. } = work;
-        let (engine, noise) = (self.name(), noise.sigma());
-        Ok((restored, EngineReport { engine, models, noise, steps, took: start.elapsed() }))
+        let Work { models, steps, added: Added { faces, sharpened, .. }, .. } = work;
+        let (engine, noise, took) = (self.name(), noise.sigma(), start.elapsed());
+        Ok((restored, EngineReport { engine, models, noise, steps, faces, sharpened, took }))
     }
 }
 
@@ -88,9 +102,15 @@ struct Work<'a> {
     watch: &'a Watch,
     models: Vec<ModelId>,
     steps: Vec<&'static str>,
+    /// What models that users added did.
+    added: Added,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(size: (u32, u32), plan: Plan, watch: &'a Watch) -> Self {
+        Self { size, plan, watch, models: vec![], steps: vec![], added: Added::default() }
+    }
+
     /// Returns the picture after non-local means, if the plan has that.
     fn denoise(&mut self, picture: &DynamicImage) -> Result<Option<DynamicImage>, EngineError> {
         let Some(denoise) = self.plan.denoise else { return Ok(None) };
@@ -119,6 +139,26 @@ impl Work<'_> {
             return Ok(resize(before, self.size, Kernel::Lanczos3));
         }
         Ok(enlarged.unwrap_or_else(|| picture.clone()))
+    }
+
+    /// Mixes the pictures of added models into `restored`, which was made of `picture`, if
+    /// the plan has that. They see the picture with its noise: without it, they return
+    /// less.
+    fn sharpen(
+        &mut self,
+        models: &AddedModels,
+        picture: &DynamicImage,
+        restored: &mut DynamicImage,
+    ) -> Result<(), EngineError> {
+        if self.plan.sharpen && !picture.color().has_alpha() {
+            let scale = self.size.0 / picture.width().max(1);
+            self.added = models.sharpen(picture, restored, scale, self.watch)?;
+            self.models.append(&mut self.added.models);
+            if !self.added.sharpened.is_empty() {
+                self.steps.push("realesrgan-x4plus");
+            }
+        }
+        Ok(())
     }
 }
 

@@ -40,7 +40,6 @@ impl Network {
     /// # Errors
     ///
     /// [`EngineError::Model`], as above.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the models that users add"))]
     pub(super) fn from_file(name: &str, file: Vec<u8>) -> Result<Self, EngineError> {
         let id = identify(name, &file);
         let loaded = Model::load(file);
@@ -102,12 +101,17 @@ fn failure(id: &ModelId, reason: &dyn fmt::Display) -> EngineError {
 
 /// Returns the name with the digest of the file.
 fn identify(name: &str, file: &[u8]) -> ModelId {
+    ModelId { name: name.to_owned(), sha256: sha256(file) }
+}
+
+/// Returns the SHA-256 of `file` in 64 hexadecimal digits.
+pub(super) fn sha256(file: &[u8]) -> String {
     let mut sha256 = String::with_capacity(64);
     for byte in Sha256::digest(file) {
         // Writing to a string does not fail.
         let _ = write!(sha256, "{byte:02x}");
     }
-    ModelId { name: name.to_owned(), sha256 }
+    sha256
 }
 
 #[cfg(test)]

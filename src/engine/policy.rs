@@ -33,6 +33,9 @@ pub(super) struct Plan {
     /// The networks that make the picture twice as large; of several, the mean. The rest
     /// is resizing.
     pub(super) enlarge: &'static [Weights],
+    /// Whether the models that users add may be mixed in. What they make up is nearer to
+    /// the truth than noise is, and farther from it than a clean picture.
+    pub(super) sharpen: bool,
 }
 
 /// Seams of JPEG from which on a picture counts as compressed. Quality 95 had at most 1.8.
@@ -64,7 +67,8 @@ pub(super) fn plan(noise: Noise, scale: u8) -> Plan {
     let least = if is_compressed { LEAST_NOISE } else { LEAST_UNCOMPRESSED_NOISE };
     if sigma >= least {
         let share = (sigma / ALL_NOISE).min(MOST_REMOVED);
-        return Plan { denoise: Some(Denoise { sigma, share }), enlarge: &[Weights::Photo3] };
+        let denoise = Some(Denoise { sigma, share });
+        return Plan { denoise, enlarge: &[Weights::Photo3], sharpen: true };
     }
     let is_slight = noise.is_uncompressed() && noise.fine >= SLIGHT_NOISE;
     let is_blotchy = noise.coarse >= BLOTCHES && noise.fine < BLOTCHES_FINE * noise.coarse;
@@ -77,7 +81,7 @@ pub(super) fn plan(noise: Noise, scale: u8) -> Plan {
     } else {
         &[Weights::Photo0]
     };
-    Plan { denoise: None, enlarge }
+    Plan { denoise: None, enlarge, sharpen: false }
 }
 
 #[cfg(test)]
@@ -93,9 +97,9 @@ mod tests {
         // Measured: astronaut and, all texture, grass; JPEG 95.
         for (fine, coarse, blocking) in [(0.4, 1.2, 0.7), (9.5, 21.2, 0.0)] {
             let clean = planned(fine, coarse, blocking);
-            assert_eq!(clean, Plan { denoise: None, enlarge: &[Weights::Photo0] });
+            assert_eq!(clean, Plan { denoise: None, enlarge: &[Weights::Photo0], sharpen: false });
             let same_size = plan(Noise { fine, coarse, blocking }, 1);
-            assert_eq!(same_size, Plan { denoise: None, enlarge: &[] });
+            assert_eq!(same_size, Plan { denoise: None, enlarge: &[], sharpen: false });
         }
     }
 
@@ -126,6 +130,6 @@ mod tests {
     fn texture_is_not_removed_however_strong_the_seams() {
         // Measured: gravel in JPEG 25.
         let plan = planned(2.8, 26.1, 32.1);
-        assert_eq!(plan, Plan { denoise: None, enlarge: &[Weights::Photo3] });
+        assert_eq!(plan, Plan { denoise: None, enlarge: &[Weights::Photo3], sharpen: false });
     }
 }

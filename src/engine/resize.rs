@@ -10,6 +10,8 @@ pub(super) enum Kernel {
     Nearest,
     /// The Lanczos kernel with three lobes: sharp without sharpening.
     Lanczos3,
+    /// The mean of all pixels that become one: for shrinking.
+    Area,
 }
 
 /// Returns `picture` at `width` by `height` pixels, of the same kind.
@@ -28,6 +30,7 @@ pub(super) fn resize(
     let algorithm = match kernel {
         Kernel::Nearest => ResizeAlg::Nearest,
         Kernel::Lanczos3 => ResizeAlg::Convolution(FilterType::Lanczos3),
+        Kernel::Area => ResizeAlg::Convolution(FilterType::Box),
     };
     let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(true);
     Resizer::new()

@@ -23,8 +23,8 @@ use super::{
 use crate::{
     api::wire::Status,
     engine::{
-        DecodeLimits, Engine, EngineError, EngineReport, ModelId, Watch, decode, encode_png,
-        picture_size,
+        DecodeLimits, Engine, EngineError, EngineReport, ModelId, Sharpened, Watch, decode,
+        encode_png, picture_size,
     },
     fetch::write_whole,
 };
@@ -231,13 +231,19 @@ impl Job {
 
 /// What clients are shown of the engine's report.
 fn json_of(report: &EngineReport) -> Value {
-    let EngineReport { engine, models, noise, steps, took } = report;
+    let EngineReport { engine, models, noise, steps, faces, sharpened, took } = report;
     let model = |model: &ModelId| json!({ "name": model.name, "sha256": model.sha256 });
+    let part = |part: &Sharpened| {
+        let Sharpened { left, top, width, height, share, .. } = part;
+        json!({ "left": left, "top": top, "width": width, "height": height, "share": share })
+    };
     json!({
         "engine": engine,
         "models": models.iter().map(model).collect::<Vec<_>>(),
         "noise": noise,
         "steps": steps,
+        "faces": faces.len(),
+        "sharpened": sharpened.iter().map(part).collect::<Vec<_>>(),
         "seconds": took.as_secs_f64(),
     })
 }

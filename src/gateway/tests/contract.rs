@@ -48,6 +48,8 @@ async fn a_round_trip_gives_the_restored_picture() {
                 "models": [],
                 "noise": 0.0,
                 "steps": report["steps"],
+                "faces": 0,
+                "sharpened": [],
                 "seconds": report["seconds"],
             },
         })
