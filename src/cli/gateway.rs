@@ -1,8 +1,9 @@
 //! `restore-batch gateway`: the same API on this machine.
 
 use std::{
-    env, io,
+    env, fs, io,
     num::NonZeroUsize,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -62,7 +63,7 @@ fn settings(args: GatewayArgs) -> Result<GatewaySettings, AppError> {
         None => user_state_dir().ok_or(AppError::NoState)?,
     };
     refuse_network(&state)?;
-    let keys = args.keys.as_deref().map(AccessKey::read_file).transpose()?;
+    let keys = args.keys.as_deref().map(keys).transpose()?;
     let defaults = GatewaySettings::default();
     Ok(GatewaySettings {
         listen: args.listen,
@@ -81,6 +82,15 @@ fn settings(args: GatewayArgs) -> Result<GatewaySettings, AppError> {
         faults: args.inject_faults.unwrap_or_default(),
         ..defaults
     })
+}
+
+fn keys(file: &Path) -> Result<Vec<AccessKey>, AppError> {
+    let keys = AccessKey::read_file(file)?;
+    let exposed = fs::metadata(file).is_ok_and(|facts| facts.permissions().mode() & 0o077 != 0);
+    if exposed && keys.iter().any(|key| key.webhook_secret.is_some()) {
+        tracing::warn!(file = %file.display(), "other users can read the webhook secrets: chmod 600 it");
+    }
+    Ok(keys)
 }
 
 /// Makes a key for a gateway, or hashes one that exists.

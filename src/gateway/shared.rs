@@ -19,7 +19,7 @@ use super::{
     requests::Requests,
     settings::GatewaySettings,
     stats::{GatewayStats, SubmitRecord, Visits},
-    store::{Callback, Ended, IdempotencyKey, Kept, Record, State},
+    store::{Callback, Ended, ID_PREFIX, IdempotencyKey, Kept, Record, State},
 };
 use crate::{
     api::wire::{Status, SubmitBody},
@@ -27,9 +27,6 @@ use crate::{
     fetch::GuardedClient,
     sqlite::SqliteError,
 };
-
-/// How request ids begin, as the hosted service's do.
-const ID_PREFIX: &str = "gfpgan_";
 
 /// The state of one gateway.
 pub(super) struct Shared {

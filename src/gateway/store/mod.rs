@@ -28,7 +28,7 @@ mod writes;
 
 pub(super) use folder::State;
 pub use folder::StateError;
-pub(super) use record::{Callback, Ended, IdempotencyKey, Record, ResultFacts};
+pub(super) use record::{Callback, Ended, ID_PREFIX, IdempotencyKey, Record, ResultFacts};
 pub(super) use recovery::recover;
 pub(super) use rows::Kept;
 

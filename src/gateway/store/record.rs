@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::{api::wire::Status, core::Micros};
 
+/// How request ids begin, as the hosted service's do.
+pub(in crate::gateway) const ID_PREFIX: &str = "gfpgan_";
+
 /// One accepted request.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::gateway) struct Record {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{
     folder::{State, StateError, at_path},
-    record::{Ended, ResultFacts},
+    record::{Ended, ID_PREFIX, ResultFacts},
     rows::Kept,
 };
 use crate::{api::wire::Status, fetch::sweep_leftovers};
@@ -53,7 +53,7 @@ pub(in crate::gateway) async fn recover(
     Ok(())
 }
 
-/// Removes every file that no request needs, and returns the results of requests that have
+/// Removes every result that no request needs, and returns the results of requests that have
 /// not ended.
 fn look(
     folder: &Path,
@@ -63,7 +63,10 @@ fn look(
     let mut found = HashMap::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // What is not ours by its name stays: somebody may have chosen a folder in use.
+        let ours = name.strip_suffix(".png").filter(|id| id.starts_with(ID_PREFIX));
+        let Some(id) = ours else { continue };
         match states.get(id) {
             Some(Status::Completed) => {}
             Some(Status::Queued) => match whole(&path)? {
@@ -120,30 +123,32 @@ mod tests {
         DynamicImage::new_rgb8(3, 2).write_to(&mut png, ImageFormat::Png).unwrap();
         let png = png.into_inner();
         let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
-        write("open.png", &png);
-        write("cut.png", &png[..png.len() - 1]);
-        write("empty.png", b"");
-        write("done.png", &png);
-        write("failed.png", &png);
-        write("unknown.png", &png);
+        write("gfpgan_open.png", &png);
+        write("gfpgan_cut.png", &png[..png.len() - 1]);
+        write("gfpgan_empty.png", b"");
+        write("gfpgan_done.png", &png);
+        write("gfpgan_failed.png", &png);
+        write("gfpgan_unknown.png", &png);
         write(".restore-batch-x.part", &png);
+        write("holiday.png", &png);
+        fs::create_dir(folder.path().join("gfpgan_folder")).unwrap();
         let states = [
-            ("open", Status::Queued),
-            ("cut", Status::Queued),
-            ("empty", Status::Queued),
-            ("done", Status::Completed),
-            ("failed", Status::Failed),
+            ("gfpgan_open", Status::Queued),
+            ("gfpgan_cut", Status::Queued),
+            ("gfpgan_empty", Status::Queued),
+            ("gfpgan_done", Status::Completed),
+            ("gfpgan_failed", Status::Failed),
         ];
         let states = states.map(|(id, status)| (id.to_owned(), status)).into();
         let found = look(folder.path(), &states).unwrap();
         let bytes = png.len() as u64;
         let facts = ResultFacts { bytes, blake3: blake3::hash(&png) };
-        assert_eq!(found, HashMap::from([("open".to_owned(), facts)]));
+        assert_eq!(found, HashMap::from([("gfpgan_open".to_owned(), facts)]));
         let mut left: Vec<_> = fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        assert_eq!(left, ["done.png", "open.png"]);
+        assert_eq!(left, ["gfpgan_done.png", "gfpgan_folder", "gfpgan_open.png", "holiday.png"]);
     }
 }
