@@ -13,7 +13,7 @@
 //! accepted is charged; ERROR, a fault of ours, is refunded; FAILED, a fault of the
 //! picture, is not.
 //!
-//! What was accepted outlives the gateway: the [`store`] has it on disk before the client
+//! What was accepted outlives the gateway: the `store` has it on disk before the client
 //! hears of it, and the next start goes on with it, after a `kill -9` too. Everything is
 //! bounded: the queue by its length, work by the pixels in memory, what is kept by number,
 //! bytes and age.

@@ -1,14 +1,20 @@
 //! The addresses of a gateway.
+//!
+//! Every answer that is made here has the documented shape, also for a handler that
+//! crashes. What is no HTTP request never comes here: the server library answers a request
+//! line that cannot be read with 400, headers that are too large with 431 and an address
+//! that is too long with 414, without a body, and closes the connection.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, State},
-    middleware::map_response,
-    response::Response,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{Next, from_fn, map_response},
+    response::{IntoResponse as _, Response},
     routing::{MethodRouter, get, post},
 };
+use futures::FutureExt as _;
 use http::{
     HeaderValue,
     header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
@@ -58,8 +64,20 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .fallback(async || Refusal::not_found("There is nothing at this address."))
         // `body` has a limit of its own, which answers in the documented shape.
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(survive))
         .layer(map_response(harden))
         .with_state(shared)
+}
+
+/// Answers for a handler that crashes. Without an answer a client would have to hold its
+/// request for in doubt for no reason that it could find.
+async fn survive(request: Request, next: Next) -> Response {
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    answer.unwrap_or_else(|_| {
+        // The panic itself was said where it happened; an address may hold a secret.
+        tracing::error!("a handler crashed");
+        Refusal::internal().into_response()
+    })
 }
 
 /// Says what holds for every answer: that its type is what it says, and that it is only
@@ -89,4 +107,25 @@ async fn booked(State(shared): State<Arc<Shared>>) -> Json<Vec<BookedRequest>> {
 /// `GET healthz`: answers as long as the gateway does.
 async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::tests::assert_error;
+
+    #[tokio::test]
+    async fn a_handler_that_crashes_is_answered_for() {
+        async fn crash() -> Response {
+            panic!("as the test wants it");
+        }
+        let router = Router::new().route("/", get(crash)).layer(from_fn(survive));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = tokio::spawn(axum::serve(listener, router).into_future());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let reply = client.get(format!("http://{address}/")).send().await.unwrap();
+        assert_error(reply, 500, "Internal Server Error").await;
+        served.abort();
+    }
 }

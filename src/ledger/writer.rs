@@ -1,5 +1,5 @@
 //! What the ledger's writer does with each command; how it batches and commits them is in
-//! [`sqlite`](crate::sqlite).
+//! `sqlite`.
 //!
 //! A refused command (stale fence, illegal event) fails alone. When the database
 //! fails, the head is read anew before the next command.

@@ -1,5 +1,5 @@
 //! What the writer does with each command; how it batches and commits them is in
-//! [`sqlite`](crate::sqlite).
+//! `sqlite`.
 
 use std::{collections::VecDeque, sync::Arc};
 

@@ -143,7 +143,7 @@ impl Drop for Bench {
 }
 
 /// Checks status and shape of an error answer.
-pub(super) async fn assert_error(reply: Response, status: u16, error: &str) {
+pub(in crate::gateway) async fn assert_error(reply: Response, status: u16, error: &str) {
     assert_eq!(reply.status(), status);
     assert_eq!(reply.headers()["content-type"], "application/json");
     let body: Value = reply.json().await.unwrap();

@@ -8,6 +8,10 @@ use std::{
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{Bench, KEY, access_key, assert_error, settings};
@@ -132,6 +136,27 @@ async fn a_body_that_is_far_too_large_gets_its_answer() {
     let huge = json!({ "img": "http://127.0.0.1:9/a", "padding": "x".repeat(5 << 20) });
     let reply = bench.post(SUBMIT_PATH).json(&huge).send().await.unwrap();
     assert_error(reply, 413, "Payload Too Large").await;
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_answered_and_left() {
+    let bench = Bench::start(settings()).await;
+    let address = bench.base.strip_prefix("http://").unwrap();
+    let head = |line: &str, header: &str| format!("{line} HTTP/1.1\r\nhost: x\r\n{header}\r\n\r\n");
+    for (sent, expected) in [
+        ("GARBAGE\r\n\r\n".to_owned(), "400"),
+        (head("GET /healthz", "a b: c"), "400"),
+        (head("GET /healthz", &format!("x: {}", "y".repeat(1 << 20))), "431"),
+        (head(&format!("GET /{}", "x".repeat(70_000)), "x: y"), "414"),
+        (head("GET /healthz", "connection: close"), "200"),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let _ = stream.write_all(sent.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8(answer).unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(expected), "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -8,3 +8,5 @@ mod files;
 mod lifecycle;
 mod money;
 mod restart;
+
+pub(super) use bench::assert_error;
