@@ -22,9 +22,8 @@ pub(super) struct ModelArgs {
     /// How true results stay to the photograph; at 1 no added model may invent anything.
     #[arg(long, value_name = "0-1", default_value = "0.5", value_parser = fidelity)]
     fidelity: f32,
-    /// Longest time added models may take for one picture, in seconds on two cores.
-    ///
-    /// Counted in pixels, so that results do not depend on how fast this machine is.
+    /// Longest time added models may take for one picture, in seconds on two cores;
+    /// counted in pixels, so results are the same on every machine.
     #[arg(long, value_name = "SECONDS", default_value = "60")]
     max_seconds: u32,
 }
