@@ -61,18 +61,16 @@ impl Engine for LocalEngine {
         let noise = noise::estimate(&picture);
         let plan = plan(noise, picture.color().has_color(), scale);
         let mut work = Work { size, plan, watch, models: vec![], steps: vec![] };
-        let restored = match alpha::split(&picture) {
-            // Without removal of noise, the resizer of pictures with alpha does the rest.
-            Some((colour, alpha)) if plan.enlarge.is_some() => {
-                let denoised = work.denoise(&picture)?.and_then(|picture| alpha::split(&picture));
-                let colour = denoised.map_or(colour, |(colour, _)| colour);
-                let restored = work.enlarge(&colour)?;
-                alpha::join(restored, &resize(&alpha, size, Kernel::Lanczos3))
+        let denoised = work.denoise(&picture)?;
+        let picture = denoised.as_ref().unwrap_or(&picture);
+        // A network sees colour alone; the resizer knows what to do with alpha.
+        let parts = plan.enlarge.and_then(|_| alpha::split(picture));
+        let restored = match parts {
+            Some((colour, alpha)) => {
+                let alpha = resize(&alpha, size, Kernel::Lanczos3);
+                alpha::join(work.enlarge(&colour)?, &alpha)
             }
-            _ => {
-                let denoised = work.denoise(&picture)?;
-                work.enlarge(denoised.as_ref().unwrap_or(&picture))?
-            }
+            None => work.enlarge(picture)?,
         };
         let Work { models, steps, .. } = work;
         let (engine, noise) = (self.name(), noise.sigma());

@@ -11,8 +11,9 @@
 //!   and tests measure everything around the engine.
 //!
 //! The way of a picture through `local`: `noise` estimates, `policy` decides, `nlm` removes
-//! noise, `tiles` cuts and puts together, `waifu2x` and `onnx` run the network, `cast`
-//! keeps light and colour, `alpha` and `resize` do the rest.
+//! noise, `tiles` cuts and puts together, `waifu2x` runs
+//! the network (`onnx` reads its weights, `upconv7` and `winograd` compute), `cast` keeps
+//! light and colour, `alpha` and `resize` do the rest.
 //!
 //! Everything here blocks and keeps all cores busy: call it from a blocking thread,
 //! one picture at a time. Files, network and queues are not its business.
@@ -32,8 +33,10 @@ mod policy;
 mod resize;
 mod sample;
 mod tiles;
+mod upconv7;
 mod waifu2x;
 mod watch;
+mod winograd;
 
 #[cfg(test)]
 mod degrade;

@@ -67,6 +67,7 @@ impl Network {
     /// # Errors
     ///
     /// [`EngineError::Model`] when the runtime refuses the tensor or fails.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the models that users add"))]
     pub(super) fn run(
         &self,
         input: NdTensor<f32, 4>,
@@ -82,6 +83,21 @@ impl Network {
             value.into_tensor().ok_or_else(|| failure(&self.id, &"an output is not of floats"))
         };
         outputs.into_iter().map(floats).collect()
+    }
+
+    /// Returns the constant of this name in the file, such as a weight, as floats.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Model`] when there is none, or it is not of floats.
+    pub(super) fn constant(&self, name: &str) -> Result<Tensor<f32>, EngineError> {
+        let constants = self
+            .model
+            .node_id(name)
+            .and_then(|node| self.model.run(vec![], &[node], None))
+            .map_err(|error| failure(&self.id, &error))?;
+        let floats = constants.into_iter().next().and_then(rten::Value::into_tensor);
+        floats.ok_or_else(|| failure(&self.id, &format_args!("`{name}` is not of floats")))
     }
 
     /// Returns the error that says this network failed because of `reason`.

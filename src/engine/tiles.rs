@@ -37,6 +37,7 @@ pub(super) struct Planes {
 
 impl Planes {
     /// Returns what a network made, of shape `[1, 3, height, width]`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the models that users add"))]
     pub(super) fn from_tensor(tensor: Tensor<f32>) -> Option<Self> {
         let &[1, 3, height, width] = tensor.shape() else { return None };
         Some(Self { width, height, samples: tensor.into_data() })
