@@ -42,7 +42,12 @@ watch-test *WORDS:
 
 # Throughput against the gateway in the same process; memory among hostile neighbours.
 bench:
-    cargo bench --all-features
+    cargo bench --all-features --bench throughput --bench hostile
+
+# How near the local engine comes to clean photographs, against Lanczos and the version before;
+# rewrites docs/quality.md. PHOTOS is a folder of more photographs. Some minutes.
+bench-quality PHOTOS="../shared/photos":
+    QUALITY_PHOTOS="{{ PHOTOS }}" cargo bench --all-features --bench quality -- --write docs/quality.md
 
 # Rewrites the README's tables and shown outputs.
 readme:

@@ -11,7 +11,7 @@ use super::{
     resize::{Kernel, resize},
     sample::without_floats,
     tiles::enlarge,
-    waifu2x::waifu2x,
+    waifu2x::{Ensemble, waifu2x},
     watch::Watch,
 };
 
@@ -19,7 +19,8 @@ use super::{
 ///
 /// It enlarges by two with waifu2x's network for photographs and does the rest by
 /// Lanczos. It knows nothing about faces, invents nothing, and leaves colour and
-/// contrast alone. A clean picture at scale 1 comes back as it is.
+/// contrast alone. A clean picture at scale 1 comes back as it is. No network sees a
+/// picture at scale 1 that is too large to be made twice as large on the way.
 #[derive(Debug, Clone, Copy)]
 pub struct LocalEngine {
     max_output_pixels: u64,
@@ -55,16 +56,21 @@ impl Engine for LocalEngine {
         watch: &Watch,
     ) -> Result<(DynamicImage, EngineReport), EngineError> {
         let start = Instant::now();
-        let size = output_size((picture.width(), picture.height()), scale, self.max_output_pixels)?;
+        let before = (picture.width(), picture.height());
+        let size = output_size(before, scale, self.max_output_pixels)?;
         watch.check()?;
         let picture = without_floats(picture);
         let noise = noise::estimate(&picture);
-        let plan = plan(noise, picture.color().has_color(), scale);
+        let mut plan = plan(noise, scale);
+        // At scale 1 too, what a network makes is twice as large before it is shrunk.
+        if output_size(before, scale.max(2), self.max_output_pixels).is_err() {
+            plan.enlarge = &[];
+        }
         let mut work = Work { size, plan, watch, models: vec![], steps: vec![] };
         let denoised = work.denoise(&picture)?;
         let picture = denoised.as_ref().unwrap_or(&picture);
         // A network sees colour alone; the resizer knows what to do with alpha.
-        let parts = plan.enlarge.and_then(|_| alpha::split(picture));
+        let parts = if plan.enlarge.is_empty() { None } else { alpha::split(picture) };
         let restored = match parts {
             Some((colour, alpha)) => {
                 let alpha = resize(&alpha, size, Kernel::Lanczos3);
@@ -91,21 +97,24 @@ struct Work<'a> {
 impl Work<'_> {
     /// Returns the picture after non-local means, if the plan has that.
     fn denoise(&mut self, picture: &DynamicImage) -> Result<Option<DynamicImage>, EngineError> {
-        let Some(sigma) = self.plan.denoise else { return Ok(None) };
+        let Some(denoise) = self.plan.denoise else { return Ok(None) };
         self.steps.push("non-local means");
-        nlm::denoise(picture, sigma, self.watch).map(Some)
+        nlm::denoise(picture, denoise, self.watch).map(Some)
     }
 
     /// Returns the picture at its final size: through the network, then resized.
     fn enlarge(&mut self, picture: &DynamicImage) -> Result<DynamicImage, EngineError> {
-        let enlarged = match self.plan.enlarge {
-            None => None,
-            Some(weights) => {
-                let network = waifu2x(weights)?;
-                self.models.push(network.id().clone());
-                self.steps.push(weights.name());
-                Some(enlarge(network, picture, self.watch)?)
-            }
+        let mut networks = Vec::new();
+        for &weights in self.plan.enlarge {
+            let network = waifu2x(weights)?;
+            self.models.push(network.id().clone());
+            self.steps.push(weights.name());
+            networks.push(network);
+        }
+        let enlarged = if networks.is_empty() {
+            None
+        } else {
+            Some(enlarge(&Ensemble(networks), picture, self.watch)?)
         };
         self.watch.check()?;
         let before = enlarged.as_ref().unwrap_or(picture);
@@ -124,7 +133,10 @@ mod tests {
     use image::{ColorType, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
     use super::*;
-    use crate::engine::degrade::{add_noise, channel_means, example, psnr};
+    use crate::testing::{
+        degrade::{add_noise, example},
+        likeness::{channel_means, psnr},
+    };
 
     fn restore(picture: &DynamicImage, scale: u8) -> (DynamicImage, EngineReport) {
         LocalEngine::default().restore(picture, scale, &Watch::default()).unwrap()
@@ -263,6 +275,14 @@ mod tests {
     fn floats_become_16_bits() {
         let (restored, _) = restore(&cast(&noisy_portrait(), ColorType::Rgb32F), 2);
         assert_eq!(restored.color(), ColorType::Rgb16);
+    }
+
+    #[test]
+    fn what_is_too_large_on_the_way_goes_without_a_network() {
+        let noisy = noisy_portrait();
+        let engine = LocalEngine::new(64 * 64 * 4 - 1);
+        let (restored, report) = engine.restore(&noisy, 1, &Watch::default()).unwrap();
+        assert_eq!((restored.width(), report.models), (64, vec![]));
     }
 
     #[test]

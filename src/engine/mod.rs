@@ -10,15 +10,18 @@
 //! - [`InstantEngine`] (`instant`) does next to nothing. It exists so that benchmarks
 //!   and tests measure everything around the engine.
 //!
-//! The way of a picture through `local`: `noise` estimates, `policy` decides, `nlm` removes
-//! noise, `tiles` cuts and puts together, `waifu2x` runs
-//! the network (`onnx` reads its weights, `upconv7` and `winograd` compute), `cast` keeps
-//! light and colour, `alpha` and `resize` do the rest.
+//! The way of a picture through `local`: `noise` and `blocking` estimate, `policy`
+//! decides, `nlm` removes noise, `tiles` cuts and puts together, `waifu2x` runs the network
+//! (`onnx` reads its weights, `upconv7` and `winograd` compute), `cast` keeps light and
+//! colour, `alpha` and `resize` do the rest.
 //!
 //! Everything here blocks and keeps all cores busy: call it from a blocking thread,
 //! one picture at a time. Files, network and queues are not its business.
 
 mod alpha;
+#[cfg(feature = "testing")]
+mod baseline;
+mod blocking;
 mod cast;
 mod contract;
 mod decode;
@@ -39,10 +42,10 @@ mod watch;
 mod winograd;
 
 #[cfg(test)]
-mod degrade;
-#[cfg(test)]
 mod gate;
 
+#[cfg(feature = "testing")]
+pub use baseline::{ClassicalEngine, LanczosEngine};
 pub use contract::{Engine, EngineError, EngineReport, MAX_SCALE, ModelId, output_size};
 pub use decode::{DecodeError, DecodeLimits, Picture, decode};
 pub use encode::{EncodeError, encode_png};

@@ -29,26 +29,35 @@ const MARGIN: usize = REACH + PATCH / 2;
 /// Rows filtered at once: enough to make the margin cheap, few enough for the cache.
 const BAND_ROWS: usize = 32;
 
-/// Returns `picture` without noise of standard deviation `sigma`, in 8-bit levels.
+/// How noise is removed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Denoise {
+    /// Standard deviation of the noise, in 8-bit levels.
+    pub(super) sigma: f32,
+    /// How much of what was found is removed, `0.0..=1.0`; the rest stays as it was.
+    pub(super) share: f32,
+}
+
+/// Returns `picture` with less noise.
 ///
 /// Size and kind stay, and so does alpha; colour under full transparency is left alone.
 /// Samples other than 8 or 16 bits come back as 16-bit RGBA.
 pub(super) fn denoise(
     picture: &DynamicImage,
-    sigma: f32,
+    denoise: Denoise,
     watch: &Watch,
 ) -> Result<DynamicImage, EngineError> {
     use DynamicImage as D;
     Ok(match picture {
-        D::ImageLuma8(buffer) => D::ImageLuma8(filter(buffer, sigma, watch)?),
-        D::ImageLumaA8(buffer) => D::ImageLumaA8(filter(buffer, sigma, watch)?),
-        D::ImageRgb8(buffer) => D::ImageRgb8(filter(buffer, sigma, watch)?),
-        D::ImageRgba8(buffer) => D::ImageRgba8(filter(buffer, sigma, watch)?),
-        D::ImageLuma16(buffer) => D::ImageLuma16(filter(buffer, sigma, watch)?),
-        D::ImageLumaA16(buffer) => D::ImageLumaA16(filter(buffer, sigma, watch)?),
-        D::ImageRgb16(buffer) => D::ImageRgb16(filter(buffer, sigma, watch)?),
-        D::ImageRgba16(buffer) => D::ImageRgba16(filter(buffer, sigma, watch)?),
-        other => D::ImageRgba16(filter(&other.to_rgba16(), sigma, watch)?),
+        D::ImageLuma8(buffer) => D::ImageLuma8(filter(buffer, denoise, watch)?),
+        D::ImageLumaA8(buffer) => D::ImageLumaA8(filter(buffer, denoise, watch)?),
+        D::ImageRgb8(buffer) => D::ImageRgb8(filter(buffer, denoise, watch)?),
+        D::ImageRgba8(buffer) => D::ImageRgba8(filter(buffer, denoise, watch)?),
+        D::ImageLuma16(buffer) => D::ImageLuma16(filter(buffer, denoise, watch)?),
+        D::ImageLumaA16(buffer) => D::ImageLumaA16(filter(buffer, denoise, watch)?),
+        D::ImageRgb16(buffer) => D::ImageRgb16(filter(buffer, denoise, watch)?),
+        D::ImageRgba16(buffer) => D::ImageRgba16(filter(buffer, denoise, watch)?),
+        other => D::ImageRgba16(filter(&other.to_rgba16(), denoise, watch)?),
     })
 }
 
@@ -56,7 +65,7 @@ pub(super) fn denoise(
 /// depend on how many cores there are.
 fn filter<P, S>(
     source: &ImageBuffer<P, Vec<S>>,
-    sigma: f32,
+    denoise: Denoise,
     watch: &Watch,
 ) -> Result<ImageBuffer<P, Vec<S>>, EngineError>
 where
@@ -74,7 +83,7 @@ where
     thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
-                let mut band = Band::new::<P>(source.width() as usize, sigma);
+                let mut band = Band::new::<P>(source.width() as usize, denoise);
                 while !watch.is_cancelled()
                     && let Some((index, rows)) = next()
                 {
@@ -96,6 +105,8 @@ struct Band {
     stride: usize,
     has_alpha: bool,
     strength: Strength,
+    /// How much of the difference to the mean is taken.
+    share: f32,
     /// One plane a colour channel, multiplied by opacity.
     colours: Vec<Vec<f32>>,
     /// How far each pixel is to be trusted: its opacity, `0.0..=1.0`.
@@ -147,7 +158,7 @@ impl Strength {
 }
 
 impl Band {
-    fn new<P: Pixel>(width: usize, sigma: f32) -> Self {
+    fn new<P: Pixel>(width: usize, denoise: Denoise) -> Self {
         let channels = usize::from(P::CHANNEL_COUNT);
         let has_alpha = P::HAS_ALPHA;
         let colours = channels - usize::from(has_alpha);
@@ -158,7 +169,8 @@ impl Band {
             width,
             stride,
             has_alpha,
-            strength: Strength::new(sigma, colours),
+            strength: Strength::new(denoise.sigma, colours),
+            share: denoise.share,
             colours: (0..colours).map(|_| plane()).collect(),
             opacity: plane(),
             sums: vec![vec![0.0; width * BAND_ROWS]; colours],
@@ -272,7 +284,8 @@ impl Band {
         for (at, pixel) in rows.chunks_exact_mut(channels).enumerate() {
             if self.weights[at] > 0.0 {
                 for (sample, sums) in zip(pixel, &self.sums) {
-                    *sample = S::from_level(sums[at] / self.weights[at]);
+                    let (before, mean) = (sample.level(), sums[at] / self.weights[at]);
+                    *sample = S::from_level(before + self.share * (mean - before));
                 }
             }
         }
@@ -294,7 +307,7 @@ mod tests {
     use super::*;
 
     fn run(picture: impl Into<DynamicImage>, sigma: f32) -> DynamicImage {
-        denoise(&picture.into(), sigma, &Watch::default()).unwrap()
+        denoise(&picture.into(), Denoise { sigma, share: 1.0 }, &Watch::default()).unwrap()
     }
 
     #[test]
@@ -357,7 +370,8 @@ mod tests {
     fn cancelled_work_returns_nothing() {
         let watch = Watch::default();
         watch.cancel();
-        let result = denoise(&DynamicImage::new_rgb8(64, 64), 5.0, &watch);
+        let result =
+            denoise(&DynamicImage::new_rgb8(64, 64), Denoise { sigma: 5.0, share: 1.0 }, &watch);
         assert_eq!(result, Err(EngineError::Cancelled));
     }
 }

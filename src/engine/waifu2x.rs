@@ -3,7 +3,7 @@
 //! Where the weights come from, and their licence, is told in `models/NOTICE.md`. They are
 //! run by [`upconv7`](super::upconv7) and not by rten, which takes 2.3 times as long.
 
-use std::sync::OnceLock;
+use std::{fmt, iter::zip, sync::OnceLock};
 
 use rten::ThreadPool;
 use rten_tensor::NdTensor;
@@ -77,6 +77,12 @@ impl Waifu2x {
     }
 }
 
+impl fmt::Debug for Waifu2x {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Waifu2x").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 /// Returns weights and bias of one layer.
 fn layer(file: &Network, number: u8) -> Result<Layer, EngineError> {
     let weights = file.constant(&format!("conv{number}_layer.weight"))?;
@@ -122,6 +128,41 @@ impl Enlarger for Waifu2x {
     }
 }
 
+/// Networks whose results are averaged, at least one.
+#[derive(Debug)]
+pub(super) struct Ensemble(pub(super) Vec<&'static Waifu2x>);
+
+impl Enlarger for Ensemble {
+    type Worker = Worker;
+
+    fn factor(&self) -> usize {
+        self.0[0].factor()
+    }
+
+    fn margin(&self) -> usize {
+        self.0[0].margin()
+    }
+
+    fn tile(&self) -> usize {
+        self.0[0].tile()
+    }
+
+    fn worker(&self) -> Worker {
+        self.0[0].worker()
+    }
+
+    fn run(&self, tile: &Planes, worker: &mut Worker) -> Result<Planes, EngineError> {
+        let mut mean = self.0[0].run(tile, worker)?;
+        for (network, count) in zip(&self.0[1..], 2_u8..) {
+            let other = network.run(tile, worker)?;
+            for (mean, level) in zip(&mut mean.samples, other.samples) {
+                *mean += (level - *mean) / f32::from(count);
+            }
+        }
+        Ok(mean)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, path::Path};
@@ -129,10 +170,9 @@ mod tests {
     use image::DynamicImage;
 
     use super::*;
-    use crate::engine::{
-        degrade::{example, psnr},
-        tiles::enlarge,
-        watch::Watch,
+    use crate::{
+        engine::{tiles::enlarge, watch::Watch},
+        testing::{degrade::example, likeness::psnr},
     };
 
     /// Returns the floats of a file of `tests/fixtures/engine`.
@@ -144,7 +184,7 @@ mod tests {
 
     /// Returns the greatest difference.
     fn apart(ours: &[f32], theirs: &[f32]) -> f32 {
-        std::iter::zip(ours, theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+        zip(ours, theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     }
 
     #[test]
@@ -222,7 +262,7 @@ mod tests {
         let whole = enlarge(network, &picture, &Watch::default()).unwrap();
         for edge in [16, 48] {
             let tiled = enlarge(&Tiled(network, edge), &picture, &Watch::default()).unwrap();
-            let pairs = std::iter::zip(whole.as_bytes(), tiled.as_bytes());
+            let pairs = zip(whole.as_bytes(), tiled.as_bytes());
             assert!(pairs.clone().all(|(a, b)| a.abs_diff(*b) <= 1));
             assert!(psnr(&whole, &tiled) > 60.0);
         }
@@ -237,7 +277,7 @@ mod tests {
             let plain = enlarge(gray.clone().into());
             let coloured = enlarge(DynamicImage::from(gray.clone()).to_rgb8().into());
             let DynamicImage::ImageLuma8(plain) = plain else { panic!("not gray: {plain:?}") };
-            for (gray, colour) in std::iter::zip(plain.iter(), coloured.to_rgb8().pixels()) {
+            for (gray, colour) in zip(plain.iter(), coloured.to_rgb8().pixels()) {
                 let mean = colour.0.iter().map(|level| f32::from(*level)).sum::<f32>() / 3.0;
                 assert!((f32::from(*gray) - mean).abs() < 1.5, "{gray:?} and {colour:?}");
             }

@@ -4,8 +4,10 @@
 //! as a dev-dependency; a release binary never contains it.
 
 pub mod bomb;
+pub mod degrade;
 mod held_engine;
 pub mod ledger_suite;
+pub mod likeness;
 pub mod samples;
 pub mod scripted_server;
 pub mod sim;
