@@ -23,7 +23,8 @@ use super::{
 /// It enlarges by two with waifu2x's network for photographs and does the rest by
 /// Lanczos. It leaves colour and contrast alone, and by itself it knows nothing about
 /// faces and invents nothing; models that users add may sharpen noisy pictures, and then
-/// the report says where. A clean picture at scale 1 comes back as it is.
+/// the report says where. A clean picture at scale 1 comes back as it is. No network sees
+/// a picture at scale 1 that is too large to be made twice as large on the way.
 #[derive(Debug, Clone)]
 pub struct LocalEngine {
     max_output_pixels: u64,
@@ -66,24 +67,31 @@ impl Engine for LocalEngine {
         watch: &Watch,
     ) -> Result<(DynamicImage, EngineReport), EngineError> {
         let start = Instant::now();
-        let size = output_size((picture.width(), picture.height()), scale, self.max_output_pixels)?;
+        let before = (picture.width(), picture.height());
+        let size = output_size(before, scale, self.max_output_pixels)?;
         watch.check()?;
         let picture = without_floats(picture);
         let noise = noise::estimate(&picture);
-        let plan = plan(noise, scale);
+        let mut plan = plan(noise, scale);
+        // At scale 1 too, what a network makes is twice as large before it is shrunk.
+        if output_size(before, scale.max(2), self.max_output_pixels).is_err() {
+            plan.enlarge = &[];
+        }
         let mut work = Work::new(size, plan, watch);
-        let restored = match alpha::split(&picture) {
-            // Without removal of noise, the resizer of pictures with alpha does the rest.
-            Some((colour, alpha)) if !plan.enlarge.is_empty() => {
-                let denoised = work.denoise(&picture)?.and_then(|picture| alpha::split(&picture));
-                let denoised = denoised.map(|(colour, _)| colour);
-                let mut restored = work.enlarge(denoised.as_ref().unwrap_or(&colour))?;
-                work.sharpen(&self.added, &colour, &mut restored)?;
+        let denoised = work.denoise(&picture)?;
+        let smooth = denoised.as_ref().unwrap_or(&picture);
+        // A network sees colour alone; the resizer knows what to do with alpha.
+        let parts = if plan.enlarge.is_empty() { None } else { alpha::split(smooth) };
+        let restored = match parts {
+            Some((colour, alpha)) => {
+                let mut restored = work.enlarge(&colour)?;
+                if let Some((colour, _)) = alpha::split(&picture) {
+                    work.sharpen(&self.added, &colour, &mut restored)?;
+                }
                 alpha::join(restored, &resize(&alpha, size, Kernel::Lanczos3))
             }
-            _ => {
-                let denoised = work.denoise(&picture)?;
-                let mut restored = work.enlarge(denoised.as_ref().unwrap_or(&picture))?;
+            None => {
+                let mut restored = work.enlarge(smooth)?;
                 work.sharpen(&self.added, &picture, &mut restored)?;
                 restored
             }
@@ -311,6 +319,14 @@ mod tests {
     fn floats_become_16_bits() {
         let (restored, _) = restore(&cast(&noisy_portrait(), ColorType::Rgb32F), 2);
         assert_eq!(restored.color(), ColorType::Rgb16);
+    }
+
+    #[test]
+    fn what_is_too_large_on_the_way_goes_without_a_network() {
+        let noisy = noisy_portrait();
+        let engine = LocalEngine::new(64 * 64 * 4 - 1);
+        let (restored, report) = engine.restore(&noisy, 1, &Watch::default()).unwrap();
+        assert_eq!((restored.width(), report.models), (64, vec![]));
     }
 
     #[test]

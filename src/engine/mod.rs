@@ -12,10 +12,10 @@
 //!   and tests measure everything around the engine.
 //!
 //! The way of a picture through `local`: `noise` and `blocking` estimate, `policy`
-//! decides, `nlm` removes noise, `tiles` cuts and puts together, `waifu2x` and `onnx` run
-//! the network, `cast` keeps light and colour, `alpha` and `resize` do the rest. Of the
-//! added models, `faces` and `x4plus` run one each, `sharpened` decides where and mixes,
-//! `added` joins them.
+//! decides, `nlm` removes noise, `tiles` cuts and puts together, `waifu2x` runs the network
+//! (`onnx` reads its weights, `upconv7` and `winograd` compute), `cast` keeps light and
+//! colour, `alpha` and `resize` do the rest. Of the added models, `faces` and `x4plus` run
+//! one each, `sharpened` decides where and mixes, `added` joins them.
 //!
 //! Everything here blocks and keeps all cores busy: call it from a blocking thread,
 //! one picture at a time. Files, network and queues are not its business.
@@ -41,8 +41,10 @@ mod resize;
 mod sample;
 mod sharpened;
 mod tiles;
+mod upconv7;
 mod waifu2x;
 mod watch;
+mod winograd;
 mod x4plus;
 
 #[cfg(test)]

@@ -83,6 +83,21 @@ impl Network {
         outputs.into_iter().map(floats).collect()
     }
 
+    /// Returns the constant of this name in the file, such as a weight, as floats.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Model`] when there is none, or it is not of floats.
+    pub(super) fn constant(&self, name: &str) -> Result<Tensor<f32>, EngineError> {
+        let constants = self
+            .model
+            .node_id(name)
+            .and_then(|node| self.model.run(vec![], &[node], None))
+            .map_err(|error| failure(&self.id, &error))?;
+        let floats = constants.into_iter().next().and_then(rten::Value::into_tensor);
+        floats.ok_or_else(|| failure(&self.id, &format_args!("`{name}` is not of floats")))
+    }
+
     /// Returns the error that says this network failed because of `reason`.
     pub(super) fn failure(&self, reason: &dyn fmt::Display) -> EngineError {
         failure(&self.id, reason)
