@@ -59,7 +59,7 @@ impl Engine for LocalEngine {
         watch.check()?;
         let picture = without_floats(picture);
         let noise = noise::estimate(&picture);
-        let plan = plan(noise, scale);
+        let plan = plan(noise, picture.color().has_color(), scale);
         let mut work = Work { size, plan, watch, models: vec![], steps: vec![] };
         let restored = match alpha::split(&picture) {
             // Without removal of noise, the resizer of pictures with alpha does the rest.
