@@ -72,7 +72,7 @@ impl Engine for LocalEngine {
         watch.check()?;
         let picture = without_floats(picture);
         let noise = noise::estimate(&picture);
-        let mut plan = plan(noise, scale);
+        let mut plan = plan(noise, picture.color().has_color(), scale);
         // At scale 1 too, what a network makes is twice as large before it is shrunk.
         if output_size(before, scale.max(2), self.max_output_pixels).is_err() {
             plan.enlarge = &[];
