@@ -370,9 +370,9 @@ fn gateway_exit_code(error: &GatewayError) -> ExitCode {
         GatewayError::KeysNeeded(_)
         | GatewayError::BaseUrlNeeded(_)
         | GatewayError::Listen { .. } => ExitCode::Config,
-        GatewayError::State(StateError::Temporary(_))
-        | GatewayError::Client(_)
-        | GatewayError::Serve(_) => ExitCode::Internal,
+        GatewayError::State(StateError::Temporary(_)) | GatewayError::Client(_) => {
+            ExitCode::Internal
+        }
         GatewayError::State(_) => ExitCode::Ledger,
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn gateway(args: GatewayArgs, bars: MultiProgress) -> Result<Ex
             }
         }
     });
-    gateway.serve(stop).await?;
+    gateway.serve(stop).await;
     Ok(ExitCode::Done)
 }
 

@@ -51,6 +51,7 @@ mod refusal;
 mod requests;
 mod routes;
 mod server;
+mod serving;
 mod settings;
 mod shared;
 mod stats;

@@ -8,8 +8,9 @@ use url::Url;
 
 use super::{
     callback::call_back,
-    connection::{Switch, SwitchedListener},
+    connection::SwitchedListener,
     routes::router,
+    serving,
     settings::GatewaySettings,
     shared::{Shared, now},
     stats::GatewayStats,
@@ -25,7 +26,7 @@ use crate::{
 /// for a download over loopback, short enough for an impatient operator.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// A gateway could not be opened or has broken down.
+/// A gateway could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// Strangers could reach it, and nothing would stop them.
@@ -52,9 +53,6 @@ pub enum GatewayError {
     /// TLS cannot be set up.
     #[error("the HTTP client cannot be set up")]
     Client(#[from] reqwest::Error),
-    /// The listening socket has failed.
-    #[error("serving has failed")]
-    Serve(#[source] io::Error),
 }
 
 /// A gateway that listens, and works once it is [served](Self::serve).
@@ -119,37 +117,30 @@ impl Gateway {
     /// Serves until `shutdown` is cancelled. Then nothing more is accepted, work in
     /// progress is put back into the queue for the next start, and answers and callbacks
     /// under way get five seconds.
-    ///
-    /// # Errors
-    ///
-    /// [`GatewayError::Serve`] when the listening socket fails.
-    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), GatewayError> {
+    pub async fn serve(self, shutdown: CancellationToken) {
         let shared = self.handle.shared;
         let stop = shared.stop.clone();
         // However this ends, also by being dropped, the workers stop.
         let _stop_workers = stop.clone().drop_guard();
-        let service = router(Arc::clone(&shared)).into_make_service_with_connect_info::<Switch>();
-        let server = axum::serve(SwitchedListener::new(self.listener), service)
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let listener = SwitchedListener::new(self.listener);
+        let serving = serving::serve(listener, router(Arc::clone(&shared)), stop.clone());
         let all = async {
             let working = work(Arc::clone(&shared));
             let calling = call_back(Arc::clone(&shared));
             let sweeping = sweep(Arc::clone(&shared));
-            let (outcome, (), (), ()) = tokio::join!(server, working, calling, sweeping);
-            outcome.map_err(GatewayError::Serve)
+            tokio::join!(serving, working, calling, sweeping);
         };
         let end = async {
             shutdown.cancelled().await;
             stop.cancel();
             tokio::time::sleep(DRAIN).await;
         };
-        let outcome = tokio::select! {
+        tokio::select! {
             biased;
-            ended = all => ended,
-            () = end => Ok(()),
-        };
+            () = all => {}
+            () = end => {}
+        }
         shared.state.close().await;
-        outcome
     }
 }
 

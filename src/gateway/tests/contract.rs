@@ -241,5 +241,5 @@ async fn addresses_follow_the_public_base_url() {
     let expected = format!("https://restore.example.org/api{STATUS_PATH}gfpgan_");
     assert!(polling_url.starts_with(&expected), "{polling_url}");
     stop.cancel();
-    served.await.unwrap().unwrap();
+    served.await.unwrap();
 }
