@@ -369,6 +369,7 @@ fn gateway_exit_code(error: &GatewayError) -> ExitCode {
     match error {
         GatewayError::KeysNeeded(_)
         | GatewayError::BaseUrlNeeded(_)
+        | GatewayError::BaseUrl
         | GatewayError::Listen { .. } => ExitCode::Config,
         GatewayError::State(StateError::Temporary(_)) | GatewayError::Client(_) => {
             ExitCode::Internal

@@ -31,16 +31,23 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub enum GatewayError {
     /// Strangers could reach it, and nothing would stop them.
     #[error(
-        "`{0}` can be reached from other machines, so name at least one key, or listen on 127.0.0.1"
+        "`{0}` can be reached from other machines, so it needs keys: name their file with `--keys`, which `restore-batch gateway-key NAME --file FILE` makes, or listen on 127.0.0.1"
     )]
     KeysNeeded(SocketAddr),
     /// It would not know its own address.
     #[error(
-        "`{0}` stands for every address of this machine, so name the base URL that clients use"
+        "`{0}` stands for every address of this machine; name the one that clients use with `--public-url`, such as `--public-url http://192.0.2.7:8787`"
     )]
     BaseUrlNeeded(SocketAddr),
+    /// The base URL could not be given out, or would tell what nobody should know.
+    #[error(
+        "the public URL must be like `https://restore.example.org` or `https://example.org/restore`, without user name, password, `?` and `#`; correct `--public-url`"
+    )]
+    BaseUrl,
     /// The address is taken, or not this machine's.
-    #[error("`{address}` cannot be listened on")]
+    #[error(
+        "`{address}` cannot be listened on; choose an address of this machine and a free port with `--listen`"
+    )]
     Listen {
         /// What was asked for.
         address: SocketAddr,
@@ -146,6 +153,12 @@ impl Gateway {
 
 fn base_url(settings: &GatewaySettings, address: SocketAddr) -> Result<Url, GatewayError> {
     if let Some(base_url) = &settings.base_url {
+        let web = matches!(base_url.scheme(), "http" | "https") && base_url.has_host();
+        let anybody = base_url.username().is_empty() && base_url.password().is_none();
+        let plain = base_url.query().is_none() && base_url.fragment().is_none();
+        if !(web && anybody && plain) {
+            return Err(GatewayError::BaseUrl);
+        }
         return Ok(base_url.clone());
     }
     let needed = || GatewayError::BaseUrlNeeded(address);
