@@ -44,6 +44,7 @@ mod local_files;
 mod media;
 mod openapi;
 mod pace;
+mod pages;
 mod pixels;
 mod range;
 mod ready;

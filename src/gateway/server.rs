@@ -130,7 +130,8 @@ impl Gateway {
         // However this ends, also by being dropped, the workers stop.
         let _stop_workers = stop.clone().drop_guard();
         let listener = SwitchedListener::new(self.listener);
-        let serving = serving::serve(listener, router(Arc::clone(&shared)), stop.clone());
+        let serving =
+            serving::serve(listener, router(Arc::clone(&shared), self.base_url), stop.clone());
         let all = async {
             let working = work(Arc::clone(&shared));
             let calling = call_back(Arc::clone(&shared));
