@@ -15,6 +15,7 @@ use super::{
     idempotency::Idempotency,
     pace::Pace,
     pixels::PixelBudget,
+    ready::Readiness,
     refusal::Refusal,
     requests::Requests,
     settings::GatewaySettings,
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     pub(super) pace: Pace,
     pub(super) record: SubmitRecord,
     pub(super) visits: Visits,
+    pub(super) readiness: Readiness,
     /// Cancelled when the gateway is to end.
     pub(super) stop: CancellationToken,
     /// True while something takes requests from the queue.
@@ -93,6 +95,7 @@ impl Shared {
             pace: Pace::new(settings.workers),
             record: SubmitRecord::new(settings.record_submits),
             visits: Visits::default(),
+            readiness: Readiness::default(),
             stop: CancellationToken::new(),
             working: AtomicBool::new(false),
             idempotency,

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::wire::{KEY_HEADER, STATUS_PATH, SUBMIT_PATH},
     engine::{Engine, EngineError, EngineReport, InstantEngine, Watch},
-    gateway::{AccessKey, Gateway, GatewayError, GatewayHandle, GatewaySettings, LocalFiles},
+    gateway::{AccessKey, Gateway, GatewayHandle, GatewaySettings, LocalFiles},
 };
 
 /// The key of the bench's own client.
@@ -45,7 +45,7 @@ pub(super) struct Bench {
     pub(super) base: String,
     pub(super) handle: GatewayHandle,
     pub(super) shutdown: CancellationToken,
-    pub(super) served: JoinHandle<Result<(), GatewayError>>,
+    pub(super) served: JoinHandle<()>,
     client: Client,
     folder: tempfile::TempDir,
 }
@@ -71,7 +71,7 @@ impl Bench {
     /// Ends the gateway in good order.
     pub(super) async fn stop(mut self) {
         self.shutdown.cancel();
-        (&mut self.served).await.unwrap().unwrap();
+        (&mut self.served).await.unwrap();
     }
 
     /// Writes a picture of 6x4 pixels and returns where.

@@ -163,7 +163,7 @@ async fn a_restart_forgets_none_and_goes_on_counting() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     bench.shutdown.cancel();
-    (&mut bench.served).await.unwrap().unwrap();
+    (&mut bench.served).await.unwrap();
     drop(bench);
 
     let bench = Bench::start(GatewaySettings { state, ..quick(4) }).await;

@@ -209,6 +209,7 @@ async fn without_its_database_it_accepts_nothing_and_says_so() {
     let (status, body) = ready().await;
     assert_eq!((status, &body["status"]), (200, &"ready".into()), "{body}");
     std::fs::remove_file(folder.path().join("gateway.db")).unwrap();
+    bench.handle.shared.readiness.forget().await;
     let (status, body) = ready().await;
     assert_eq!((status, &body["status"]), (503, &"not ready".into()));
     assert_eq!(body["checks"]["store"], "it cannot be written");
