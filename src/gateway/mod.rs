@@ -53,6 +53,7 @@ mod routes;
 mod server;
 mod settings;
 mod shared;
+mod source;
 mod stats;
 mod status;
 mod store;

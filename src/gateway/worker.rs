@@ -18,6 +18,7 @@ use super::{
     faults::Fault,
     requests::Order,
     shared::{Shared, now},
+    source::{Unfetched, fetch},
     store::{Ended, ResultFacts},
 };
 use crate::{
@@ -158,11 +159,11 @@ async fn restore(shared: &Arc<Shared>, order: &Order) -> Option<Ending> {
     if faults.hits(Fault::Failed, order.submit) {
         return Some(Ending::Failed("failed, by request".to_owned()));
     }
-    let mut source = Vec::new();
-    let fetched = shared.client.get_to(&order.img, &mut source, &shared.settings.source).await;
-    if let Err(error) = fetched {
-        return Some(Ending::Failed(format!("the picture could not be fetched: {error}")));
-    }
+    let source = match fetch(shared, order).await {
+        Ok(source) => source,
+        Err(Unfetched::ForNow(why)) => return Some(Ending::Error(why)),
+        Err(Unfetched::ForGood(why)) => return Some(Ending::Failed(why)),
+    };
     let limits = shared.settings.decode;
     let size = match picture_size(&source, &limits) {
         Ok(size) => size,

@@ -23,11 +23,12 @@ pub(super) fn access_key(name: &str, key: &str) -> AccessKey {
     AccessKey::new(name, &SecretString::from(key.to_owned()))
 }
 
-/// Settings with one key and local sources allowed.
+/// Settings with one key and local sources allowed, and pauses that a test can wait for.
 pub(super) fn settings() -> GatewaySettings {
     GatewaySettings {
         keys: vec![access_key("bench", KEY)],
         allow_private: true,
+        source_pauses: vec![Duration::from_millis(2); 2],
         local_files: Some(LocalFiles::new([7; 32])),
         ..GatewaySettings::default()
     }
