@@ -40,6 +40,8 @@ pub(super) struct Order {
     pub(super) submit: i64,
     pub(super) img: String,
     pub(super) scale: u8,
+    /// How often work on it was begun before, and the process was gone first.
+    pub(super) starts: u32,
 }
 
 /// A finished picture on disk.
@@ -120,19 +122,22 @@ impl Requests {
     }
 
     /// Takes up what was kept, in order of acceptance, also when it is more than the queue
-    /// takes otherwise.
+    /// takes otherwise. What may have ended the process comes last, so that all others are
+    /// done first.
     pub(super) fn restore(&self, kept: impl IntoIterator<Item = (AccountId, Record)>) {
         let mut book = self.book();
-        let mut finished = Vec::new();
+        let (mut finished, mut suspects) = (Vec::new(), Vec::new());
         for (account, record) in kept {
             match record.completed_at {
                 Some(at) => finished.push((at, record.id.clone())),
+                None if record.starts > 0 => suspects.push(record.id.clone()),
                 None => book.queue.push_back(record.id.clone()),
             }
             book.count_end(&record);
             let id = record.id.clone();
             book.requests.insert(id, Request { account, record, struck: Vec::new() });
         }
+        book.queue.extend(suspects);
         finished.sort_unstable();
         book.finished = finished.into_iter().map(|(_, id)| id).collect();
     }
@@ -181,8 +186,15 @@ impl Requests {
         let record = &mut book.requests.get_mut(&id)?.record;
         record.status = Status::Processing;
         record.updated_at = now;
-        let Record { submit, img, scale, .. } = record;
-        Some(Order { id, submit: *submit, img: img.clone(), scale: *scale })
+        let Record { submit, img, scale, starts, .. } = record;
+        Some(Order { id, submit: *submit, img: img.clone(), scale: *scale, starts: *starts })
+    }
+
+    /// Sets how often work on a request was begun and not ended.
+    pub(super) fn set_starts(&self, id: &str, starts: u32) {
+        if let Some(request) = self.book().requests.get_mut(id) {
+            request.record.starts = starts;
+        }
     }
 
     /// Lets a request wait again that was taken up and not ended.
@@ -247,6 +259,12 @@ impl Requests {
     /// Returns the number of a request's submit.
     pub(super) fn submit(&self, id: &str) -> Option<i64> {
         self.book().requests.get(id).map(|request| request.record.submit)
+    }
+
+    /// Returns how often work on a request was begun and not ended.
+    #[cfg(test)]
+    pub(super) fn starts(&self, id: &str) -> Option<u32> {
+        self.book().requests.get(id).map(|request| request.record.starts)
     }
 
     /// Returns the number of the next submit, as far as accepted ones tell.

@@ -159,6 +159,7 @@ impl Shared {
             error: None,
             result: None,
             report: None,
+            starts: 0,
             charged,
             idempotency: submission.idempotency,
             callback: callback.map(|url| Callback { url, attempts: 0, due: None }),
@@ -178,6 +179,17 @@ impl Shared {
         let id = record.id.clone();
         self.requests.accept(place, account, record);
         Ok(id)
+    }
+
+    /// Keeps how often work on a request was begun and not ended.
+    ///
+    /// # Errors
+    ///
+    /// When it may not have been kept.
+    pub(super) async fn count_starts(&self, id: &str, starts: u32) -> Result<(), SqliteError> {
+        self.state.store.starts(id, starts).await?;
+        self.requests.set_starts(id, starts);
+        Ok(())
     }
 
     /// Ends a request that was taken up: durably first, then for everyone to see.

@@ -35,6 +35,7 @@ fn record(number: i64) -> Record {
         error: None,
         result: None,
         report: None,
+        starts: 0,
         charged: Micros(5),
         idempotency: None,
         callback: None,
@@ -145,6 +146,20 @@ fn what_was_kept_is_taken_up_in_order() {
     assert_eq!(again.try_take(at(1)).unwrap().submit, 2);
     assert_eq!(again.try_take(at(1)).unwrap().submit, 3);
     assert_eq!(swept(&again), [0]);
+}
+
+#[test]
+fn what_may_have_ended_the_process_is_taken_last() {
+    let requests = book(Retention::default());
+    let kept = [(0, 1), (1, 0), (2, 2), (3, 0)];
+    let kept = kept.map(|(number, starts)| (account(), Record { starts, ..record(number) }));
+    requests.restore(kept);
+    let taken = std::iter::from_fn(|| requests.try_take(at(1)));
+    let taken: Vec<_> = taken.map(|order| (order.submit, order.starts)).collect();
+    assert_eq!(taken, [(1, 0), (3, 0), (0, 1), (2, 2)]);
+    requests.set_starts("gfpgan_0", 0);
+    requests.put_back("gfpgan_0", at(2));
+    assert_eq!(requests.try_take(at(3)).unwrap().starts, 0);
 }
 
 #[test]

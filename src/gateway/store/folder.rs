@@ -192,6 +192,20 @@ impl Store {
         self.write(|reply| Command::End(Box::new(record), refund, reply)).await
     }
 
+    /// Keeps how often work on a request was begun and not ended.
+    ///
+    /// # Errors
+    ///
+    /// [`SqliteError`] when it may not have been kept.
+    pub(in crate::gateway) async fn starts(
+        &self,
+        id: &str,
+        starts: u32,
+    ) -> Result<(), SqliteError> {
+        let id = Arc::from(id);
+        self.write(|reply| Command::Starts { id, starts, reply }).await
+    }
+
     /// Keeps how often a callback was tried in vain, and when it is to be tried next.
     ///
     /// # Errors

@@ -8,8 +8,9 @@
 //! ```
 //!
 //! **Accepting** is one transaction: the row and the charge. **Ending** is another: state,
-//! refund, and when the callback is due. In between nothing is written, so a request that
-//! was being worked on is simply QUEUED when the gateway comes back. If its result is
+//! refund, and when the callback is due. In between only that work
+//! on it has begun is counted, so a request that was being worked on is QUEUED when the
+//! gateway comes back, and one that keeps ending the process is known by its count. If its result is
 //! there, it is whole, because results get their name only when they are durable; then the
 //! request ends from that file and is not restored again. **Sweeping** removes the row
 //! first: a file without a row is swept at the next start, a row without its file would

@@ -30,6 +30,8 @@ pub(in crate::gateway) struct Record {
     pub(in crate::gateway) result: Option<ResultFacts>,
     /// What the engine did, as the status reply shows it.
     pub(in crate::gateway) report: Option<Value>,
+    /// How often work on it was begun and nothing ended it: the process was gone first.
+    pub(in crate::gateway) starts: u32,
     /// What it costs; nothing once it was refunded.
     pub(in crate::gateway) charged: Micros,
     pub(in crate::gateway) idempotency: Option<IdempotencyKey>,

@@ -49,6 +49,7 @@ fn record(row: &SqliteRow) -> Result<Record, SqliteError> {
         error: row.try_get("error")?,
         result: result(row)?,
         report: report.map(serde_json::from_str).transpose().map_err(|_| damaged("no JSON"))?,
+        starts: row.try_get("starts")?,
         charged: Micros(row.try_get("charged")?),
         idempotency: idempotency(row)?,
         callback: callback(row)?,

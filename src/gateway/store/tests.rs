@@ -25,6 +25,7 @@ fn record(id: &str) -> Record {
         error: None,
         result: None,
         report: None,
+        starts: 0,
         charged: Micros(10),
         idempotency: Some(IdempotencyKey { key: "k".to_owned(), body: blake3::hash(b"b") }),
         callback: Some(Callback { url: "https://c/?t=1".to_owned(), attempts: 0, due: None }),
@@ -74,6 +75,12 @@ async fn a_request_is_kept_as_it_was() {
     state.close().await;
     let (state, kept) = open(folder.path()).await;
     assert_eq!(one(&kept), (record("whole"), Micros(20)), "what was spent is not forgotten");
+
+    state.store.starts("whole", 2).await.unwrap();
+    state.close().await;
+    let (state, kept) = open(folder.path()).await;
+    assert_eq!(one(&kept).0, Record { starts: 2, ..record("whole") });
+    state.store.starts("whole", 0).await.unwrap();
 
     let mut ended = record("whole");
     assert_eq!(ended.end(completed()), Micros(0));

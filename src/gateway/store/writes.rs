@@ -27,6 +27,9 @@ const END: &str = "UPDATE requests SET state = ?2, updated_at = ?3, completed_at
      error = ?4, result_bytes = ?5, result_blake3 = ?6, report = ?7, charged = ?8, \
      callback_due = ?9 WHERE id = ?1 AND state = 'QUEUED'";
 
+/// Only while it has not ended.
+const STARTS: &str = "UPDATE requests SET starts = ?2 WHERE id = ?1 AND state = 'QUEUED'";
+
 const CALLBACK: &str =
     "UPDATE requests SET callback_attempts = ?2, callback_due = ?3 WHERE id = ?1";
 
@@ -41,6 +44,8 @@ pub(super) enum Command {
     Accept(Box<Record>, Reply),
     /// The row as it has ended, and what the account gets back.
     End(Box<Record>, Micros, Reply),
+    /// How often work on a request was begun and not ended.
+    Starts { id: Arc<str>, starts: u32, reply: Reply },
     /// How often a callback was tried, and when it is next.
     Callback { id: Arc<str>, attempts: u32, due: Option<Timestamp>, reply: Reply },
     /// These requests are forgotten.
@@ -71,6 +76,9 @@ impl Book for RequestBook {
         let (result, reply) = match command {
             Command::Accept(record, reply) => (accept(connection, &record).await, reply),
             Command::End(record, refund, reply) => (end(connection, &record, refund).await, reply),
+            Command::Starts { id, starts, reply } => {
+                (set_starts(connection, &id, starts).await, reply)
+            }
             Command::Callback { id, attempts, due, reply } => {
                 (callback(connection, &id, attempts, due).await, reply)
             }
@@ -90,6 +98,7 @@ impl Book for RequestBook {
         match command {
             Command::Accept(_, reply)
             | Command::End(.., reply)
+            | Command::Starts { reply, .. }
             | Command::Callback { reply, .. }
             | Command::Remove(_, reply)
             | Command::Probe(reply) => answer(reply, Err(error)),
@@ -141,6 +150,15 @@ async fn end(
         let refund = sqlx::query(CHARGE).bind(&*record.account).bind(-refund.0);
         refund.execute(connection).await?;
     }
+    Ok(())
+}
+
+async fn set_starts(
+    connection: &mut SqliteConnection,
+    id: &str,
+    starts: u32,
+) -> Result<(), SqliteError> {
+    sqlx::query(STARTS).bind(id).bind(starts).execute(connection).await?;
     Ok(())
 }
 

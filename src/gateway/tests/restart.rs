@@ -1,6 +1,6 @@
 //! What a gateway still knows after it was started again.
 
-use std::{path::Path, sync::Arc};
+use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use reqwest::Response;
@@ -11,7 +11,7 @@ use crate::{
     api::wire::SUBMIT_PATH,
     core::Micros,
     engine::InstantEngine,
-    gateway::{Gateway, GatewayError, GatewaySettings, Retention, StateError},
+    gateway::{Gateway, GatewayError, GatewaySettings, Retention, StateError, store::State},
     testing::{
         HeldEngine,
         scripted_server::{Reply, ScriptedServer},
@@ -217,6 +217,69 @@ async fn without_its_database_it_accepts_nothing_and_says_so() {
     let books = bench.handle.stats();
     assert_eq!((books.charged, books.queued, books.completed), (Micros(0), 0, 0));
     assert_eq!(bench.request("GET", "/healthz").send().await.unwrap().status(), 200);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_picture_that_ends_the_gateway_again_and_again_is_given_up_and_refunded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, img) = source().await;
+    let held = Arc::new(HeldEngine::default());
+    let bench = Bench::with_engine(in_folder(folder.path()), held as _).await;
+    let [third, second] = [accepted(&bench, &img).await, accepted(&bench, &img).await];
+    while bench.handle.shared.requests.starts(&third) != Some(1) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    bench.stop().await;
+    let (state, kept) = State::open(Some(folder.path())).await.unwrap();
+    let starts: Vec<_> = kept.records.iter().map(|record| record.starts).collect();
+    assert_eq!(starts, [0, 0], "an end in good order is no crash");
+    // As if the process had been killed so often.
+    state.store.starts(&third, 3).await.unwrap();
+    state.store.starts(&second, 2).await.unwrap();
+    state.close().await;
+
+    let bench = Bench::start(in_folder(folder.path())).await;
+    let status = bench.ended(&third).await;
+    assert_eq!(status["status"], "ERROR", "{status}");
+    assert!(status["error"].as_str().unwrap().contains("ended the gateway 3 times"), "{status}");
+    assert_eq!(bench.ended(&second).await["status"], "COMPLETED");
+    assert_eq!(bench.handle.stats().charged, Micros(3_100));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_picture_that_may_have_ended_the_gateway_is_restored_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, img) = source().await;
+    let workers = NonZeroUsize::new(3).unwrap();
+    let settings = || GatewaySettings { workers, ..in_folder(folder.path()) };
+    let held = || Arc::new(HeldEngine::default());
+    let bench = Bench::with_engine(settings(), held() as _).await;
+    let ids = [accepted(&bench, &img).await, accepted(&bench, &img).await];
+    bench.stop().await;
+    let (state, _) = State::open(Some(folder.path())).await.unwrap();
+    for id in &ids {
+        state.store.starts(id, 1).await.unwrap();
+    }
+    state.close().await;
+
+    let engine = held();
+    let bench = Bench::with_engine(settings(), Arc::clone(&engine) as _).await;
+    let starts = |id: &String| bench.handle.shared.requests.starts(id).unwrap();
+    for id in &ids {
+        bench.until(id, &["PROCESSING"]).await;
+    }
+    while ids.iter().map(starts).sum::<u32>() < 3 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let other = accepted(&bench, &img).await;
+    bench.until(&other, &["PROCESSING"]).await;
+    assert_eq!((ids.iter().map(starts).sum::<u32>(), starts(&other)), (3, 0), "one is alone");
+    engine.let_all_pass();
+    for id in ids.iter().chain([&other]) {
+        assert_eq!(bench.ended(id).await["status"], "COMPLETED");
+    }
     bench.stop().await;
 }
 

@@ -25,6 +25,7 @@ CREATE TABLE requests (
     result_blake3      BLOB,
     report             TEXT,            -- JSON: what the engine did
     charged            INTEGER NOT NULL,
+    starts             INTEGER NOT NULL DEFAULT 0, -- of work that nothing ended
     idempotency_key    TEXT,
     body_blake3        BLOB,            -- of what was submitted with that key
     callback_url       TEXT,
