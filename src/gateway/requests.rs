@@ -26,9 +26,10 @@ use super::{
     stats::{BookedRequest, Counts},
     store::{Ended, Record},
 };
-use crate::{api::wire::Status, clock::elapsed, core::Micros};
+use crate::{api::wire::Status, core::Micros};
 
 mod callbacks;
+mod sweep;
 
 pub(super) use callbacks::DueCallback;
 
@@ -231,12 +232,6 @@ impl Requests {
         self.callbacks_changed.notify_one();
     }
 
-    /// Forgets the ended requests that no longer have a place, and returns them; rows and
-    /// files are the caller's to remove.
-    pub(super) fn sweep(&self, now: Timestamp) -> Vec<(AccountId, Record)> {
-        self.book().sweep(self.retention, now)
-    }
-
     /// Returns what `account` may know of a request; another account's is unknown to it.
     pub(super) fn look_up(&self, id: &str, account: AccountId) -> Option<Snapshot> {
         let book = self.book();
@@ -341,25 +336,6 @@ impl Book {
         if let Some(due) = record.callback.as_ref().and_then(|callback| callback.due) {
             self.callbacks.insert((due, record.id.clone()));
         }
-    }
-
-    fn sweep(&mut self, retention: Retention, now: Timestamp) -> Vec<(AccountId, Record)> {
-        let mut swept = Vec::new();
-        while let Some(oldest) = self.finished.front() {
-            let too_many = self.finished.len() > 1
-                && (self.finished.len() > retention.requests || self.kept_bytes > retention.bytes);
-            let ended = self.requests.get(oldest).and_then(|request| request.record.completed_at);
-            let too_old = ended.is_none_or(|at| elapsed(at, now) > retention.age);
-            if !too_many && !too_old {
-                break;
-            }
-            let oldest = self.finished.pop_front().and_then(|id| self.requests.remove(&id));
-            if let Some(Request { account, record, .. }) = oldest {
-                self.kept_bytes -= record.result.map_or(0, |result| result.bytes);
-                swept.push((account, record));
-            }
-        }
-        swept
     }
 }
 

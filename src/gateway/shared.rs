@@ -208,25 +208,26 @@ impl Shared {
         Ok(())
     }
 
-    /// Forgets the requests whose time is over. The row goes before the file: a file
-    /// without a row is swept at the next start.
+    /// Removes the requests whose time is over. The row goes first, so that it never
+    /// promises a file that is gone; then the book forgets it, so that what could not be
+    /// removed is tried again with the next sweep; and then the file.
     pub(super) async fn sweep(&self) {
-        let swept = self.requests.sweep(now());
-        if swept.is_empty() {
+        let ids = self.requests.overdue(now());
+        if ids.is_empty() {
             return;
         }
-        for (account, record) in &swept {
-            self.idempotency.forget(*account, record);
-        }
-        let ids = swept.iter().map(|(_, record)| record.id.clone()).collect();
-        if let Err(error) = self.state.store.remove(ids).await {
-            tracing::warn!(%error, "old requests could not be removed; the next start tries again");
+        if let Err(error) = self.state.store.remove(ids.clone()).await {
+            tracing::warn!(%error, "old requests could not be removed; the next sweep tries again");
             return;
         }
-        for (_, record) in swept.iter().filter(|(_, record)| record.result.is_some()) {
+        for (account, record) in self.requests.forget(&ids) {
+            self.idempotency.forget(account, &record);
+            if record.result.is_none() {
+                continue;
+            }
             let path = self.requests.result_path(&record.id);
             if let Err(error) = tokio::fs::remove_file(&path).await {
-                tracing::warn!(%error, "an old result could not be removed");
+                tracing::warn!(%error, path = %path.display(), "an old result could not be removed");
             }
         }
     }

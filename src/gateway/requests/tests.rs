@@ -68,7 +68,12 @@ fn completed(requests: &Requests, number: i64, bytes: u64) -> String {
 }
 
 fn swept(requests: &Requests) -> Vec<i64> {
-    requests.sweep(at(3)).iter().map(|(_, record)| record.submit).collect()
+    swept_at(requests, 3)
+}
+
+fn swept_at(requests: &Requests, second: i64) -> Vec<i64> {
+    let forgotten = requests.forget(&requests.overdue(at(second)));
+    forgotten.iter().map(|(_, record)| record.submit).collect()
 }
 
 #[test]
@@ -199,6 +204,23 @@ fn the_oldest_finished_requests_are_swept_by_count() {
 }
 
 #[test]
+fn what_could_not_be_removed_is_found_again() {
+    let requests = book(Retention { requests: 1, ..Retention::default() });
+    for number in 0..4 {
+        completed(&requests, number, 1);
+    }
+    let overdue = requests.overdue(at(3));
+    assert_eq!(overdue.len(), 3);
+    assert_eq!(requests.overdue(at(3)), overdue, "nothing is forgotten yet");
+    let out_of_order = [overdue[1].clone()];
+    assert_eq!(requests.forget(&out_of_order).len(), 1);
+    assert!(requests.forget(&out_of_order).is_empty(), "only once");
+    assert_eq!(requests.overdue(at(3)), [overdue[0].clone(), overdue[2].clone()]);
+    assert_eq!(swept(&requests), [0, 2]);
+    assert!(requests.overdue(at(3)).is_empty());
+}
+
+#[test]
 fn and_by_bytes_but_never_the_newest() {
     let requests = book(Retention { requests: 10, bytes: 100, ..Retention::default() });
     completed(&requests, 0, 60);
@@ -221,13 +243,9 @@ fn and_by_age_and_then_also_the_newest() {
     requests.try_take(at(1)).unwrap();
     completed(&requests, 1, 1);
     pass(&requests, 2, ended(Status::Failed, None, 5));
-    let swept = |second| {
-        let swept = requests.sweep(at(second));
-        swept.iter().map(|(_, record)| record.submit).collect::<Vec<_>>()
-    };
-    assert!(swept(12).is_empty());
-    assert_eq!(swept(13), [1]);
-    assert_eq!(swept(1_000), [2]);
+    assert!(swept_at(&requests, 12).is_empty());
+    assert_eq!(swept_at(&requests, 13), [1]);
+    assert_eq!(swept_at(&requests, 1_000), [2]);
     assert!(requests.look_up(&waiting, account()).is_some(), "it has not ended");
 }
 

@@ -5,6 +5,7 @@ use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 use futures::future::join_all;
 use reqwest::Response;
 use serde_json::{Value, json};
+use sqlx::{ConnectOptions as _, SqliteConnection};
 
 use super::bench::{Bench, CrashingEngine, assert_error, png, settings};
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     core::Micros,
     engine::InstantEngine,
     gateway::{Gateway, GatewayError, GatewaySettings, Retention, StateError, store::State},
+    sqlite::writer_options,
     testing::{
         HeldEngine,
         scripted_server::{Reply, ScriptedServer},
@@ -165,6 +167,7 @@ async fn a_key_is_forgotten_with_its_request() {
     bench.ended(&first).await;
     let second = accepted(&bench, &img).await;
     bench.ended(&second).await;
+    bench.handle.shared.sweep().await;
     let again = request_id(submit_with_key(&bench, &img, "a").await).await;
     assert_ne!(again, first);
     bench.ended(&again).await;
@@ -174,6 +177,36 @@ async fn a_key_is_forgotten_with_its_request() {
     let names: Vec<_> = names.iter().map(|request| request.request_id.as_str()).collect();
     assert_eq!(names, [again.as_str()]);
     bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_swept_is_swept_later_and_its_key_is_known_until_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, img) = source().await;
+    let retention = Retention { requests: 1, ..Retention::default() };
+    let bench = Bench::start(GatewaySettings { retention, ..in_folder(folder.path()) }).await;
+    let mut database = connect(folder.path()).await;
+    let refuse = "CREATE TRIGGER no BEFORE DELETE ON requests BEGIN SELECT RAISE(ABORT, 'no'); END";
+    sqlx::raw_sql(refuse).execute(&mut database).await.unwrap();
+    let first = request_id(submit_with_key(&bench, &img, "a").await).await;
+    bench.ended(&first).await;
+    let second = accepted(&bench, &img).await;
+    bench.ended(&second).await;
+    let shared = &bench.handle.shared;
+    shared.sweep().await;
+    let file = shared.requests.result_path(&first);
+    assert!(file.exists());
+    assert_eq!(request_id(submit_with_key(&bench, &img, "a").await).await, first);
+    sqlx::raw_sql("DROP TRIGGER no").execute(&mut database).await.unwrap();
+    shared.sweep().await;
+    assert!(!file.exists() && shared.requests.result_path(&second).exists());
+    assert_ne!(request_id(submit_with_key(&bench, &img, "a").await).await, first);
+    bench.stop().await;
+}
+
+/// Opens a gateway's database beside it.
+async fn connect(folder: &Path) -> SqliteConnection {
+    writer_options(&folder.join("gateway.db"), "test").connect().await.unwrap()
 }
 
 #[tokio::test]
