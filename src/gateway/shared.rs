@@ -222,6 +222,9 @@ impl Shared {
         }
         for (account, record) in self.requests.forget(&ids) {
             self.idempotency.forget(account, &record);
+            if record.callback_is_due() {
+                tracing::warn!(request.id = %record.id, "no room: swept before it was called back");
+            }
             if record.result.is_none() {
                 continue;
             }

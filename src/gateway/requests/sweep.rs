@@ -11,6 +11,10 @@ impl Requests {
     /// Returns the ended requests that no longer have a place, the oldest first. They are
     /// known until they are [forgotten](Self::forget), so that what could not be removed
     /// is found again.
+    ///
+    /// One whose callback is still to be delivered stays, whatever their number and its
+    /// age: a callback is delivered or given up in the end. Only the disk has no room for
+    /// that.
     pub(in crate::gateway) fn overdue(&self, now: Timestamp) -> Vec<String> {
         self.book().overdue(self.retention, now)
     }
@@ -25,12 +29,19 @@ impl Book {
     fn overdue(&self, retention: Retention, now: Timestamp) -> Vec<String> {
         let (mut left, mut bytes) = (self.finished.len(), self.kept_bytes);
         let mut overdue = Vec::new();
+        let newest = self.finished.back();
         let finished = self.finished.iter().filter_map(|id| self.requests.get(id));
         for Request { record, .. } in finished {
-            let too_many = left > 1 && (left > retention.requests || bytes > retention.bytes);
+            let is_newest = newest == Some(&record.id);
+            let no_room = !is_newest && bytes > retention.bytes;
+            let too_many = !is_newest && left > retention.requests;
             let too_old = record.completed_at.is_none_or(|at| elapsed(at, now) > retention.age);
-            if !too_many && !too_old {
+            if !no_room && !too_many && !too_old {
                 break;
+            }
+            let frees = no_room && size_of_result(record) > 0;
+            if record.callback_is_due() && !frees {
+                continue;
             }
             left -= 1;
             bytes -= size_of_result(record);

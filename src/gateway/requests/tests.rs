@@ -249,6 +249,32 @@ fn and_by_age_and_then_also_the_newest() {
     assert!(requests.look_up(&waiting, account()).is_some(), "it has not ended");
 }
 
+#[test]
+fn a_request_stays_until_it_is_called_back_unless_there_is_no_room() {
+    let retention = Retention { requests: 1, bytes: 100, age: Duration::from_secs(10) };
+    let requests = book(retention);
+    let pass = |number, bytes| {
+        let url = format!("https://c/{number}");
+        let callback = Some(Callback { url, attempts: 0, due: None });
+        let id = accept(&requests, Record { callback, ..record(number) });
+        requests.try_take(at(1)).unwrap();
+        let end = ended(Status::Completed, Some(bytes), 2);
+        requests.finish(requests.as_ended(&id, end).unwrap().1);
+        id
+    };
+    let (first, second) = (pass(0, 40), pass(1, 40));
+    completed(&requests, 2, 10);
+    assert!(swept(&requests).is_empty(), "neither by number");
+    assert_eq!(swept_at(&requests, 1_000), [2], "nor by age, and nobody else stays for it");
+    assert_eq!(requests.callbacks_due(at(1_000)).len(), 2);
+    requests.set_callback(&first, 1, Some(at(2_000)));
+    assert!(swept_at(&requests, 1_000).is_empty());
+    requests.set_callback(&second, 1, None);
+    assert_eq!(swept_at(&requests, 1_000), [1]);
+    completed(&requests, 3, 90);
+    assert_eq!(swept(&requests), [0], "the disk comes first");
+}
+
 #[tokio::test]
 async fn callbacks_are_due_once_until_they_are_settled() {
     let requests = book(Retention::default());

@@ -76,6 +76,11 @@ pub(in crate::gateway) struct Ended {
 }
 
 impl Record {
+    /// Returns whether a callback is still to be delivered.
+    pub(in crate::gateway) fn callback_is_due(&self) -> bool {
+        self.callback.as_ref().is_some_and(|callback| callback.due.is_some())
+    }
+
     /// Ends the request: the callback, if one is wanted, is due at once, and ERROR costs
     /// nothing. Returns what is given back.
     pub(in crate::gateway) fn end(&mut self, ended: Ended) -> Micros {
