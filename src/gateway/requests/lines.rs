@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn fill(lines: &mut Lines, account: AccountId, places: usize) -> usize {
-        (0..).take_while(|_| lines.reserve(account, places, true).is_ok()).count()
+        (0..=places).take_while(|_| lines.reserve(account, places, true).is_ok()).count()
     }
 
     #[test]
