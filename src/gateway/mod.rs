@@ -55,6 +55,7 @@ mod server;
 mod serving;
 mod settings;
 mod shared;
+mod source;
 mod stats;
 mod status;
 mod store;
