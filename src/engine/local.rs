@@ -174,12 +174,17 @@ impl<'a> Work<'a> {
 mod tests {
     use std::iter::zip;
 
-    use image::{ColorType, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+    use image::{
+        ColorType, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage, imageops::FilterType,
+    };
 
     use super::*;
-    use crate::testing::{
-        degrade::{add_noise, example},
-        likeness::{channel_means, psnr},
+    use crate::{
+        engine::waifu2x::Weights,
+        testing::{
+            degrade::{Degree, add_noise, degrade, example, example_photo},
+            likeness::{channel_means, psnr},
+        },
     };
 
     fn restore(picture: &DynamicImage, scale: u8) -> (DynamicImage, EngineReport) {
@@ -224,6 +229,25 @@ mod tests {
             assert_eq!((restored.width(), restored.height()), (128, 128));
             assert!(report.steps.contains(&"waifu2x-photo-n3"), "{color:?}: {report:?}");
             assert_eq!(report.models[0].name, "waifu2x-photo-n3");
+        }
+    }
+
+    #[test]
+    fn a_noisy_jpeg_is_restored_however_it_is_turned_or_cropped() {
+        // Quality 60 and noise 12, of a size that is no multiple of JPEG's blocks.
+        let photo = example_photo("portrait.jpg").resize_exact(554, 634, FilterType::Triangle);
+        let old = degrade(&photo, Degree::Old);
+        assert_eq!((old.width(), old.height()), (277, 317));
+        for turned in [
+            old.crop_imm(0, 0, 277, 317),
+            old.rotate90(),
+            old.rotate180(),
+            old.rotate270(),
+            old.crop_imm(1, 1, 276, 316),
+        ] {
+            let plan = plan(noise::estimate(&turned), true, 2);
+            assert!(plan.denoise.is_some(), "{:?}", noise::estimate(&turned));
+            assert_eq!(plan.enlarge, [Weights::Photo3]);
         }
     }
 
