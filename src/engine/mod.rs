@@ -57,7 +57,9 @@ mod parity;
 pub use added::{AddedModelError, AddedModels};
 #[cfg(feature = "testing")]
 pub use baseline::{ClassicalEngine, LanczosEngine};
-pub use contract::{Engine, EngineError, EngineReport, MAX_SCALE, ModelId, output_size};
+pub use contract::{
+    Engine, EngineError, EngineReport, MAX_OUTPUT_EDGE, MAX_SCALE, ModelId, output_size,
+};
 pub use decode::{DecodeError, DecodeLimits, Picture, decode, picture_size};
 pub use encode::{EncodeError, encode_png};
 pub use faces::Face;
