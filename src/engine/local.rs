@@ -169,7 +169,7 @@ impl<'a> Work<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::iter::zip;
+    use std::{iter::zip, num::NonZeroUsize, thread};
 
     use image::{
         ColorType, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage, imageops::FilterType,
@@ -177,7 +177,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        engine::waifu2x::Weights,
+        engine::{waifu2x::Weights, watch::Progress},
         testing::{
             degrade::{Degree, add_noise, degrade, example, example_photo},
             likeness::{channel_means, psnr},
@@ -348,6 +348,39 @@ mod tests {
         let engine = LocalEngine::new(64 * 64 * 4 - 1);
         let (restored, report) = engine.restore(&noisy, 1, &Watch::default()).unwrap();
         assert_eq!((restored.width(), report.models), (64, vec![]));
+    }
+
+    #[test]
+    fn work_on_the_way_can_be_cancelled_from_another_thread() {
+        // Nine bands of non-local means, then six tiles of the network.
+        let photo = example_photo("portrait.jpg").resize_exact(192, 288, FilterType::Triangle);
+        let noisy = DynamicImage::from(add_noise(&photo.to_rgb8(), 14.0));
+        for wanted in [1, 10] {
+            let watch = Watch::default();
+            let result = thread::scope(|scope| {
+                let work = scope.spawn(|| LocalEngine::default().restore(&noisy, 2, &watch));
+                while watch.progress().done < wanted && !work.is_finished() {
+                    thread::yield_now();
+                }
+                watch.cancel();
+                work.join().unwrap()
+            });
+            let Progress { done, total } = watch.progress();
+            assert_eq!(result, Err(EngineError::Cancelled));
+            assert!((wanted..total).contains(&done), "{done} of {total}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_does_not_change_the_result() {
+        // Two bands of non-local means and two tiles of the network.
+        let noisy = DynamicImage::from(add_noise(&example("portrait.jpg", 140), 14.0));
+        let [one, two] = [1, 2].map(|threads| {
+            let watch = Watch::default().with_threads(NonZeroUsize::new(threads).unwrap());
+            LocalEngine::default().restore(&noisy, 2, &watch).unwrap()
+        });
+        assert!(one.0 == two.0);
+        assert_eq!((one.1.models, one.1.steps), (two.1.models, two.1.steps));
     }
 
     #[test]

@@ -103,8 +103,8 @@ pub(super) fn enlarge<E: Enlarger>(
     })
 }
 
-/// Enlarges one buffer on all cores. Tiles are independent and always cut in the same
-/// way, so the result does not depend on how many cores there are.
+/// Enlarges one buffer on all threads. Tiles are independent and always cut in the same
+/// way, so the result does not depend on how many threads there are.
 fn run<E, P, S>(
     enlarger: &E,
     source: &ImageBuffer<P, Vec<S>>,
@@ -121,7 +121,7 @@ where
     let factor = u32::try_from(enlarger.factor()).unwrap_or(u32::MAX);
     let large = ImageBuffer::new(source.width() * factor, source.height() * factor);
     let result = Mutex::new(Enlarged::new(enlarger, large, (width, height)));
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(tiles.len());
+    let workers = watch.threads().min(tiles.len());
     let queue = Mutex::new(tiles.into_iter());
     let work = || {
         let mut worker = enlarger.worker();
