@@ -15,7 +15,8 @@ pub struct Effort {
     pub fidelity: f32,
     /// How long the model may take for one picture, in seconds of a machine with two
     /// cores. It is counted in pixels, never by a clock: a faster machine does the same
-    /// work in less time, so the same picture gives the same result everywhere.
+    /// work in less time, so the same picture gives the same result whatever the number of
+    /// cores; another kind of CPU may differ by rounding.
     pub max_seconds: u32,
 }
 
