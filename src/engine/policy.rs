@@ -56,7 +56,8 @@ pub(super) struct Plan {
     pub(super) sharpen: bool,
 }
 
-/// Seams of JPEG from which on a picture counts as compressed. Quality 95 had at most 1.8.
+/// Seams of JPEG from which on a picture counts as compressed. Quality 95 had at most 1.8,
+/// pictures never compressed 0.7.
 const COMPRESSED: f32 = 2.0;
 /// Seams from which on it counts as strongly compressed: about quality 40 and less.
 const STRONGLY_COMPRESSED: f32 = 8.0;
