@@ -29,9 +29,13 @@ use super::{
 use crate::{api::wire::Status, core::Micros};
 
 mod callbacks;
+mod lines;
 mod sweep;
 
+use lines::Lines;
+
 pub(super) use callbacks::DueCallback;
+pub(super) use lines::Full;
 
 /// What a worker is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +83,8 @@ pub(super) struct Requests {
     retention: Retention,
     /// Most requests that wait.
     queue_length: usize,
+    /// Whether several accounts can submit, so that none may take the whole queue.
+    shared_queue: bool,
     results: PathBuf,
     book: Mutex<Book>,
     arrived: Notify,
@@ -88,10 +94,7 @@ pub(super) struct Requests {
 #[derive(Debug, Default)]
 struct Book {
     requests: HashMap<String, Request>,
-    /// The next one first.
-    queue: VecDeque<String>,
-    /// Places of requests that are about to be accepted.
-    reserved: usize,
+    queue: Lines,
     /// Oldest first.
     finished: VecDeque<String>,
     kept_bytes: u64,
@@ -101,20 +104,30 @@ struct Book {
 
 /// A place in the queue for a request that is about to be accepted.
 #[derive(Debug)]
-pub(super) struct Place<'a>(&'a Requests);
+pub(super) struct Place<'a> {
+    requests: &'a Requests,
+    account: AccountId,
+}
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.book().reserved -= 1;
+        self.requests.book().queue.release(self.account);
     }
 }
 
 impl Requests {
-    /// `results` is where finished pictures lie.
-    pub(super) fn new(retention: Retention, queue_length: usize, results: PathBuf) -> Self {
+    /// `shared_queue` says whether several accounts can submit; `results` is where finished
+    /// pictures lie.
+    pub(super) fn new(
+        retention: Retention,
+        queue_length: usize,
+        shared_queue: bool,
+        results: PathBuf,
+    ) -> Self {
         Self {
             retention,
             queue_length,
+            shared_queue,
             results,
             book: Mutex::default(),
             arrived: Notify::new(),
@@ -123,47 +136,49 @@ impl Requests {
     }
 
     /// Takes up what was kept, in order of acceptance, also when it is more than the queue
-    /// takes otherwise. What may have ended the process comes last, so that all others are
-    /// done first.
+    /// takes otherwise. What may have ended the process comes last of its account, so that
+    /// others are done first.
     pub(super) fn restore(&self, kept: impl IntoIterator<Item = (AccountId, Record)>) {
         let mut book = self.book();
         let (mut finished, mut suspects) = (Vec::new(), Vec::new());
         for (account, record) in kept {
             match record.completed_at {
                 Some(at) => finished.push((at, record.id.clone())),
-                None if record.starts > 0 => suspects.push(record.id.clone()),
-                None => book.queue.push_back(record.id.clone()),
+                None if record.starts > 0 => suspects.push((account, record.id.clone())),
+                None => book.queue.push_back(account, record.id.clone()),
             }
             book.count_end(&record);
             let id = record.id.clone();
             book.requests.insert(id, Request { account, record, struck: Vec::new() });
         }
-        book.queue.extend(suspects);
+        for (account, id) in suspects {
+            book.queue.push_back(account, id);
+        }
         finished.sort_unstable();
         book.finished = finished.into_iter().map(|(_, id)| id).collect();
     }
 
-    /// Keeps a place for a request; `None` when the queue is full.
-    pub(super) fn reserve(&self) -> Option<Place<'_>> {
-        let mut book = self.book();
-        if book.waiting() >= self.queue_length {
-            return None;
-        }
-        book.reserved += 1;
-        drop(book);
-        Some(Place(self))
+    /// Keeps a place for a request of `account`.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when the queue is, or when the account has its share of it.
+    pub(super) fn reserve(&self, account: AccountId) -> Result<Place<'_>, Full> {
+        self.book().queue.reserve(account, self.queue_length, self.shared_queue)?;
+        Ok(Place { requests: self, account })
     }
 
     /// Returns whether the queue takes no more.
     pub(super) fn is_full(&self) -> bool {
-        self.book().waiting() >= self.queue_length
+        self.book().queue.taken() >= self.queue_length
     }
 
     /// Puts a request that was accepted into its place.
-    pub(super) fn accept(&self, place: Place<'_>, account: AccountId, record: Record) {
+    pub(super) fn accept(&self, place: Place<'_>, record: Record) {
+        let account = place.account;
         let mut book = self.book();
         let id = record.id.clone();
-        book.queue.push_back(id.clone());
+        book.queue.push_back(account, id.clone());
         book.requests.insert(id, Request { account, record, struck: Vec::new() });
         drop(book);
         drop(place);
@@ -182,7 +197,7 @@ impl Requests {
 
     fn try_take(&self, now: Timestamp) -> Option<Order> {
         let mut book = self.book();
-        let id = book.queue.pop_front()?;
+        let id = book.queue.pop()?;
         book.counts.processing += 1;
         let record = &mut book.requests.get_mut(&id)?.record;
         record.status = Status::Processing;
@@ -204,8 +219,9 @@ impl Requests {
         let Some(request) = book.requests.get_mut(id) else { return };
         request.record.status = Status::Queued;
         request.record.updated_at = now;
+        let account = request.account;
         book.counts.processing -= 1;
-        book.queue.push_front(id.to_owned());
+        book.queue.push_front(account, id.to_owned());
         self.arrived.notify_one();
     }
 
@@ -297,7 +313,7 @@ impl Requests {
 
     pub(super) fn counts(&self) -> Counts {
         let book = self.book();
-        Counts { queued: book.queue.len() as u64, ..book.counts }
+        Counts { queued: book.queue.waiting() as u64, ..book.counts }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -319,11 +335,6 @@ impl Snapshot {
 }
 
 impl Book {
-    /// Counts what takes up the queue.
-    fn waiting(&self) -> usize {
-        self.queue.len() + self.reserved
-    }
-
     /// Counts a request that has ended, and remembers its callback.
     fn count_end(&mut self, record: &Record) {
         match record.status {

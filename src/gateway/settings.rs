@@ -36,7 +36,8 @@ pub struct GatewaySettings {
     /// Most pictures being fetched and restored at once, if
     /// [`memory_pixels`](Self::memory_pixels) has room for them.
     pub workers: NonZeroUsize,
-    /// Most requests that wait; one more is answered with 429.
+    /// Most requests that wait; one more is answered with 429. With several keys, none may
+    /// have more of them wait than it leaves places free.
     pub queue_length: NonZeroUsize,
     /// How often one key may submit that does not say so itself; `None` for as often as it
     /// likes.

@@ -16,7 +16,7 @@ use super::{
     pace::Pace,
     pixels::PixelBudget,
     refusal::Refusal,
-    requests::Requests,
+    requests::{Full, Requests},
     settings::GatewaySettings,
     stats::{GatewayStats, SubmitRecord, Visits},
     store::{Callback, Ended, ID_PREFIX, IdempotencyKey, Kept, Record, State},
@@ -73,7 +73,9 @@ impl Shared {
     ) -> Self {
         let accounts = Accounts::new(&settings, kept.spent);
         let queue_length = settings.queue_length.get();
-        let requests = Requests::new(settings.retention, queue_length, state.results());
+        let shared_queue = settings.keys.len() > 1;
+        let results = state.results();
+        let requests = Requests::new(settings.retention, queue_length, shared_queue, results);
         let idempotency = Idempotency::default();
         let records = kept.records.into_iter().filter_map(|record| {
             let account = accounts.named(&record.account)?;
@@ -137,9 +139,13 @@ impl Shared {
         if self.stop.is_cancelled() {
             return Err(Refusal::shutting_down());
         }
-        let place = self.requests.reserve().ok_or_else(|| {
+        let place = self.requests.reserve(account).map_err(|full| {
             let pause = self.pace.until_room(self.requests.counts().queued);
-            Refusal::too_many_requests("The queue is full.", pause)
+            let message = match full {
+                Full::Whole => "The queue is full.",
+                Full::Share => "Your share of the queue is full; the rest is kept for others.",
+            };
+            Refusal::too_many_requests(message, pause)
         })?;
         let charged = self.accounts.charge(account)?;
         let Submission { number, body: SubmitBody { img, scale, version }, .. } = submission;
@@ -177,7 +183,7 @@ impl Shared {
         }
         self.record.add(&record.img);
         let id = record.id.clone();
-        self.requests.accept(place, account, record);
+        self.requests.accept(place, record);
         Ok(id)
     }
 

@@ -13,7 +13,7 @@ fn account() -> AccountId {
 }
 
 fn book(retention: Retention) -> Requests {
-    Requests::new(retention, 10, "/results".into())
+    Requests::new(retention, 10, false, "/results".into())
 }
 
 fn at(second: i64) -> Timestamp {
@@ -50,7 +50,7 @@ fn ended(status: Status, bytes: Option<u64>, second: i64) -> Ended {
 
 fn accept(requests: &Requests, record: Record) -> String {
     let id = record.id.clone();
-    requests.accept(requests.reserve().unwrap(), account(), record);
+    requests.accept(requests.reserve(account()).unwrap(), record);
     id
 }
 
@@ -127,15 +127,15 @@ fn endings_are_counted_explained_and_refunded_if_ours() {
 
 #[test]
 fn the_queue_counts_what_waits_and_what_is_about_to() {
-    let requests = Requests::new(Retention::default(), 2, "/results".into());
+    let requests = Requests::new(Retention::default(), 2, false, "/results".into());
     accept(&requests, record(0));
-    let place = requests.reserve().unwrap();
-    assert!(requests.reserve().is_none());
+    let place = requests.reserve(account()).unwrap();
+    assert_eq!(requests.reserve(account()).unwrap_err(), Full::Whole);
     drop(place);
     accept(&requests, record(1));
-    assert!(requests.reserve().is_none());
+    assert!(requests.reserve(account()).is_err());
     requests.try_take(at(1)).unwrap();
-    assert!(requests.reserve().is_some());
+    assert!(requests.reserve(account()).is_ok());
 }
 
 #[test]
@@ -144,10 +144,11 @@ fn what_was_kept_is_taken_up_in_order() {
     completed(&first, 0, 7);
     completed(&first, 1, 8);
     let kept: Vec<_> = [0, 1].map(|n| first.book().requests[&record(n).id].record.clone()).into();
-    let again = Requests::new(Retention { requests: 1, ..Retention::default() }, 1, "/r".into());
+    let one = Retention { requests: 1, ..Retention::default() };
+    let again = Requests::new(one, 1, false, "/r".into());
     again.restore(kept.into_iter().chain([record(2), record(3)]).map(|kept| (account(), kept)));
     assert_eq!(again.counts(), Counts { queued: 2, completed: 2, ..Counts::default() });
-    assert!(again.reserve().is_none(), "more than the queue takes");
+    assert!(again.reserve(account()).is_err(), "more than the queue takes");
     assert_eq!(again.try_take(at(1)).unwrap().submit, 2);
     assert_eq!(again.try_take(at(1)).unwrap().submit, 3);
     assert_eq!(swept(&again), [0]);

@@ -3,10 +3,11 @@
 use std::{num::NonZeroU32, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use governor::Quota;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::bench::{Bench, CrashingEngine, assert_error, png, settings};
+use super::bench::{Bench, CrashingEngine, access_key, assert_error, png, settings};
 use crate::{
+    api::wire::{KEY_HEADER, SUBMIT_PATH},
     core::Micros,
     gateway::GatewaySettings,
     testing::{
@@ -154,6 +155,41 @@ async fn submitting_too_fast_is_refused_for_a_while() {
     assert!((3_000..=3_600).contains(&pause), "{pause}");
     assert_error(reply, 429, "Too Many Requests").await;
     assert_eq!(bench.handle.stats().charged, Micros(6_200));
+}
+
+#[tokio::test]
+async fn one_account_can_neither_fill_the_queue_nor_hold_up_the_others() {
+    let keys = ["greedy", "modest"].map(|name| access_key(name, name)).into();
+    let (workers, queue_length) = (NonZeroUsize::MIN, NonZeroUsize::new(8).unwrap());
+    let settings = GatewaySettings { keys, workers, queue_length, ..settings() };
+    let engine = Arc::new(HeldEngine::default());
+    let bench = Bench::with_engine(settings, Arc::clone(&engine) as _).await;
+    let img = bench.img();
+    let submit = async |key: &str| {
+        let submit = bench.request("POST", SUBMIT_PATH).header(KEY_HEADER, key);
+        submit.json(&json!({ "img": img })).send().await.unwrap()
+    };
+    // One is worked on, and half of the places are taken.
+    assert_eq!(submit("greedy").await.status(), 202);
+    while bench.handle.stats().processing == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    for _ in 0..4 {
+        assert_eq!(submit("greedy").await.status(), 202);
+    }
+    let refused = submit("greedy").await;
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_error(refused, 429, "Too Many Requests").await;
+    let modest: Value = submit("modest").await.json().await.unwrap();
+    let modest = modest["request_id"].as_str().unwrap();
+    // The one that is worked on, one of the greedy account's, and then its turn.
+    engine.let_pass(3);
+    while bench.handle.stats().completed < 3 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let booked = bench.handle.shared.requests.booked();
+    let booked = booked.iter().find(|request| request.request_id == modest).unwrap();
+    assert_eq!(booked.status, "COMPLETED");
 }
 
 #[tokio::test]
