@@ -1,11 +1,15 @@
 //! What handlers and workers of one gateway have in common.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicI64, Ordering},
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
 };
 
 use jiff::Timestamp;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -19,7 +23,7 @@ use super::{
     requests::{Full, Requests},
     settings::GatewaySettings,
     stats::{GatewayStats, SubmitRecord, Visits},
-    store::{Callback, Ended, ID_PREFIX, IdempotencyKey, Kept, Record, State},
+    store::{Callback, Ended, ID_PREFIX, IdempotencyKey, Kept, Record, State, sweep_orphans},
 };
 use crate::{
     api::wire::{Status, SubmitBody},
@@ -238,6 +242,17 @@ impl Shared {
             if let Err(error) = tokio::fs::remove_file(&path).await {
                 tracing::warn!(%error, path = %path.display(), "an old result could not be removed");
             }
+        }
+    }
+
+    /// Removes results that no request knows and whose time is over.
+    pub(super) async fn sweep_orphans(&self) {
+        let (results, age) = (self.state.results(), self.settings.retention.age);
+        let sweeping = spawn_blocking(move || sweep_orphans(&results, age, now()));
+        match sweeping.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "removed results that no request knows"),
+            Err(error) => tracing::warn!(%error, "results that no request knows were not removed"),
         }
     }
 

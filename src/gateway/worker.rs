@@ -115,6 +115,7 @@ pub(super) async fn sweep(shared: Arc<Shared>) {
     let sweeping = async {
         loop {
             shared.sweep().await;
+            shared.sweep_orphans().await;
             sleep(every).await;
         }
     };

@@ -210,6 +210,31 @@ async fn connect(folder: &Path) -> SqliteConnection {
 }
 
 #[tokio::test]
+async fn results_outlive_a_database_that_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, img) = source().await;
+    let bench = Bench::start(in_folder(folder.path())).await;
+    let id = accepted(&bench, &img).await;
+    bench.ended(&id).await;
+    let file = bench.handle.shared.requests.result_path(&id);
+    let result = std::fs::read(&file).unwrap();
+    bench.stop().await;
+    std::fs::remove_file(folder.path().join("gateway.db")).unwrap();
+    let bench = Bench::start(in_folder(folder.path())).await;
+    let orphan = folder.path().join("results/orphaned").join(file.file_name().unwrap());
+    bench.handle.shared.sweep_orphans().await;
+    assert_eq!(std::fs::read(&orphan).unwrap(), result);
+    assert!(!file.exists());
+    bench.stop().await;
+    let age = Duration::ZERO;
+    let retention = Retention { age, ..Retention::default() };
+    let bench = Bench::start(GatewaySettings { retention, ..in_folder(folder.path()) }).await;
+    bench.handle.shared.sweep_orphans().await;
+    assert!(!orphan.exists());
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn two_gateways_do_not_share_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let bench = Bench::start(in_folder(folder.path())).await;
