@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     accounts::{AccountId, Accounts},
     faults::Fault,
-    idempotency::Idempotency,
+    idempotency::{Idempotency, KEY_OF_ANOTHER_BODY},
     pace::Pace,
     pixels::PixelBudget,
     refusal::Refusal,
@@ -117,8 +117,8 @@ impl Shared {
     /// # Errors
     ///
     /// 402 without the money, 422 with an idempotency key of another body, 429 with a full
-    /// queue, 503 when the gateway is ending or the disk takes nothing, 500 when nobody
-    /// knows whether it was kept.
+    /// queue or share of it, 503 when the gateway is ending or the request was certainly not
+    /// kept, 500 when nobody knows whether it was.
     pub(super) async fn accept(
         self: &Arc<Self>,
         account: AccountId,
@@ -174,21 +174,48 @@ impl Shared {
             idempotency: submission.idempotency,
             callback: callback.map(|url| Callback { url, attempts: 0, due: None }),
         };
-        if let Err(error) = self.state.store.accept(record.clone()).await {
-            tracing::error!(%error, "a request could not be kept");
-            self.accounts.refund(account, charged);
-            return Err(match error {
-                // Before anything was written.
-                SqliteError::Full | SqliteError::Locked | SqliteError::Replaced => {
-                    Refusal::not_kept()
-                }
-                _ => Refusal::internal(),
-            });
-        }
+        let known = match self.state.store.accept(record.clone()).await {
+            Ok(known) => known.map(|known| *known),
+            Err(error) => {
+                tracing::error!(%error, "a request could not be kept");
+                self.accounts.refund(account, charged);
+                return Err(match error {
+                    SqliteError::Uncertain(_) => Refusal::internal(),
+                    _ => Refusal::not_kept(),
+                });
+            }
+        };
+        let record = match known {
+            Some(known) => self.known_after_all(account, known, &record)?,
+            None => record,
+        };
         self.record.add(&record.img);
         let id = record.id.clone();
         self.requests.accept(place, record);
         Ok(id)
+    }
+
+    /// Takes up a request that was kept, though that was not known: the commit had failed
+    /// in the middle, and now its client asks for it again with the same idempotency key.
+    /// It was charged durably then, and what `asked` for it now was charged counts for it.
+    ///
+    /// # Errors
+    ///
+    /// 422 when it is of another body.
+    fn known_after_all(
+        &self,
+        account: AccountId,
+        known: Record,
+        asked: &Record,
+    ) -> Result<Record, Refusal> {
+        let body = |record: &Record| record.idempotency.as_ref().map(|given| given.body);
+        self.accounts.refund(account, asked.charged);
+        if body(&known) != body(asked) {
+            return Err(Refusal::unprocessable(KEY_OF_ANOTHER_BODY));
+        }
+        self.accounts.book(account, known.charged);
+        tracing::info!(request.id = %known.id, "it was kept after all");
+        Ok(known)
     }
 
     /// Keeps how often work on a request was begun and not ended.

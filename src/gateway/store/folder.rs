@@ -169,13 +169,17 @@ impl Store {
         Ok((Self { writing: writer.start() }, kept))
     }
 
-    /// Keeps a request and charges for it.
+    /// Keeps a request and charges for it. If its idempotency key names a request already,
+    /// that one is returned, and nothing is kept or charged.
     ///
     /// # Errors
     ///
-    /// [`SqliteError::Full`], [`SqliteError::Locked`] and [`SqliteError::Replaced`] when it
-    /// was certainly not kept; all others leave that open.
-    pub(in crate::gateway) async fn accept(&self, record: Record) -> Result<(), SqliteError> {
+    /// [`SqliteError::Uncertain`] leaves open whether it was kept; with all others it
+    /// certainly was not.
+    pub(in crate::gateway) async fn accept(
+        &self,
+        record: Record,
+    ) -> Result<Option<Box<Record>>, SqliteError> {
         self.write(|reply| Command::Accept(Box::new(record), reply)).await
     }
 
@@ -239,8 +243,9 @@ impl Store {
         self.write(Command::Probe).await
     }
 
-    async fn write(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), SqliteError> {
-        let stopped = |_| Err(SqliteError::Unavailable("the gateway has ended".to_owned()));
+    async fn write<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, SqliteError> {
+        // Perhaps in the middle of it.
+        let stopped = |_| Err(SqliteError::Uncertain("the gateway has ended".to_owned()));
         self.writing.write(command).await.unwrap_or_else(stopped)
     }
 }

@@ -6,13 +6,16 @@ use std::{collections::VecDeque, sync::Arc};
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use super::record::Record;
+use super::{
+    record::{IdempotencyKey, Record},
+    rows::by_key,
+};
 use crate::{
     core::Micros,
     sqlite::{self, Answers, Book, SqliteError, answer},
 };
 
-pub(super) type Reply = sqlite::Reply<(), SqliteError>;
+pub(super) type Reply<T = ()> = sqlite::Reply<T, SqliteError>;
 
 const CHARGE: &str = "INSERT INTO accounts (name, spent) VALUES (?1, ?2) \
      ON CONFLICT (name) DO UPDATE SET spent = spent + excluded.spent";
@@ -40,8 +43,9 @@ const PROBE: &str = "UPDATE probe SET probes = probes + 1";
 /// One write, with where to answer it.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// A new row, and its price from the account.
-    Accept(Box<Record>, Reply),
+    /// A new row, and its price from the account; answered with the row that has its
+    /// idempotency key already.
+    Accept(Box<Record>, Reply<Option<Box<Record>>>),
     /// The row as it has ended, and what the account gets back.
     End(Box<Record>, Micros, Reply),
     /// How often work on a request was begun and not ended.
@@ -74,7 +78,9 @@ impl Book for RequestBook {
         answers: &mut Answers<SqliteError>,
     ) -> Result<(), SqliteError> {
         let (result, reply) = match command {
-            Command::Accept(record, reply) => (accept(connection, &record).await, reply),
+            Command::Accept(record, reply) => {
+                return answers.keep(reply, accept(connection, &record).await);
+            }
             Command::End(record, refund, reply) => (end(connection, &record, refund).await, reply),
             Command::Starts { id, starts, reply } => {
                 (set_starts(connection, &id, starts).await, reply)
@@ -96,8 +102,8 @@ impl Book for RequestBook {
 
     fn refuse(command: Command, error: SqliteError) {
         match command {
-            Command::Accept(_, reply)
-            | Command::End(.., reply)
+            Command::Accept(_, reply) => answer(reply, Err(error)),
+            Command::End(.., reply)
             | Command::Starts { reply, .. }
             | Command::Callback { reply, .. }
             | Command::Remove(_, reply)
@@ -106,7 +112,15 @@ impl Book for RequestBook {
     }
 }
 
-async fn accept(connection: &mut SqliteConnection, record: &Record) -> Result<(), SqliteError> {
+async fn accept(
+    connection: &mut SqliteConnection,
+    record: &Record,
+) -> Result<Option<Box<Record>>, SqliteError> {
+    if let Some(IdempotencyKey { key, .. }) = &record.idempotency
+        && let Some(known) = by_key(connection, &record.account, key).await?
+    {
+        return Ok(Some(Box::new(known)));
+    }
     let charge = sqlx::query(CHARGE).bind(&*record.account).bind(record.charged.0);
     charge.execute(&mut *connection).await?;
     let idempotency = record.idempotency.as_ref();
@@ -124,7 +138,7 @@ async fn accept(connection: &mut SqliteConnection, record: &Record) -> Result<()
         .bind(record.callback.as_ref().map(|callback| callback.url.as_str()))
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(None)
 }
 
 async fn end(

@@ -342,6 +342,46 @@ async fn a_picture_that_may_have_ended_the_gateway_is_restored_alone() {
 }
 
 #[tokio::test]
+async fn what_was_certainly_not_kept_may_come_again_and_what_was_kept_is_done_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, img) = source().await;
+    let bench = Bench::start(in_folder(folder.path())).await;
+    let mut database = connect(folder.path()).await;
+    // Refused before the commit.
+    let before = "CREATE TRIGGER no BEFORE INSERT ON requests BEGIN SELECT RAISE(ABORT, 'no'); END";
+    sqlx::raw_sql(before).execute(&mut database).await.unwrap();
+    let refused = submit_with_key(&bench, &img, "a").await;
+    assert_error(refused, 503, "Service Unavailable").await;
+    sqlx::raw_sql("DROP TRIGGER no").execute(&mut database).await.unwrap();
+    // Refused by the commit, which checks what is deferred.
+    let at_commit = "CREATE TABLE one (id INTEGER PRIMARY KEY); CREATE TABLE other \
+         (one INTEGER REFERENCES one (id) DEFERRABLE INITIALLY DEFERRED); \
+         CREATE TRIGGER no AFTER INSERT ON requests BEGIN INSERT INTO other VALUES (7); END";
+    sqlx::raw_sql(at_commit).execute(&mut database).await.unwrap();
+    let unknown = submit_with_key(&bench, &img, "a").await;
+    assert_error(unknown, 500, "Internal Server Error").await;
+    sqlx::raw_sql("DROP TRIGGER no").execute(&mut database).await.unwrap();
+    assert_eq!(bench.handle.stats().charged, Micros(0));
+
+    // As if that commit had gone through.
+    let first = request_id(submit_with_key(&bench, &img, "b").await).await;
+    bench.ended(&first).await;
+    let change = "UPDATE requests SET idempotency_key = 'a', id = 'gfpgan_kept', state = 'QUEUED', \
+         completed_at = NULL, result_bytes = NULL, result_blake3 = NULL";
+    sqlx::raw_sql(change).execute(&mut database).await.unwrap();
+    let conflict = submit_with_key(&bench, "http://127.0.0.1:9/b", "a").await;
+    assert_error(conflict, 422, "Unprocessable Content").await;
+    assert_eq!(request_id(submit_with_key(&bench, &img, "a").await).await, "gfpgan_kept");
+    assert_eq!(bench.ended("gfpgan_kept").await["status"], "COMPLETED");
+    assert_eq!(request_id(submit_with_key(&bench, &img, "a").await).await, "gfpgan_kept");
+    bench.stop().await;
+    // It was charged with the row that it was made of.
+    let bench = Bench::start(in_folder(folder.path())).await;
+    assert_eq!((bench.handle.stats().completed, bench.handle.stats().charged.0), (1, 3_100));
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn a_picture_larger_than_the_memory_for_pixels_is_restored_alone() {
     let bench = Bench::start(GatewaySettings { memory_pixels: 1, ..settings() }).await;
     let ids = [bench.accepted().await, bench.accepted().await];

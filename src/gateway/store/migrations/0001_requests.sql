@@ -33,6 +33,10 @@ CREATE TABLE requests (
     callback_due       INTEGER          -- NULL: nothing to deliver (any more, or yet)
 ) STRICT, WITHOUT ROWID;
 
+-- A key names one request of its account, whatever was heard of the commit.
+CREATE UNIQUE INDEX requests_by_key ON requests (account, idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
+
 -- Written to find out whether the disk takes writes.
 CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), probes INTEGER NOT NULL) STRICT;
 INSERT INTO probe (id, probes) VALUES (1, 0);
