@@ -60,6 +60,10 @@ impl Engine for LocalEngine {
         "local"
     }
 
+    fn check(&self, size: (u32, u32), scale: u8) -> Result<(), EngineError> {
+        output_size(size, scale, self.max_output_pixels).map(drop)
+    }
+
     fn restore(
         &self,
         picture: &DynamicImage,
@@ -82,19 +86,16 @@ impl Engine for LocalEngine {
         let smooth = denoised.as_ref().unwrap_or(&picture);
         // A network sees colour alone; the resizer knows what to do with alpha.
         let parts = if plan.enlarge.is_empty() { None } else { alpha::split(smooth) };
-        let restored = match parts {
-            Some((colour, alpha)) => {
-                let mut restored = work.enlarge(&colour)?;
-                if let Some((colour, _)) = alpha::split(&picture) {
-                    work.sharpen(&self.added, &colour, &mut restored)?;
-                }
-                alpha::join(restored, &resize(&alpha, size, Kernel::Lanczos3))
+        let restored = if let Some((colour, alpha)) = parts {
+            let mut restored = work.enlarge(&colour)?;
+            if let Some((colour, _)) = alpha::split(&picture) {
+                work.sharpen(&self.added, &colour, &mut restored)?;
             }
-            None => {
-                let mut restored = work.enlarge(smooth)?;
-                work.sharpen(&self.added, &picture, &mut restored)?;
-                restored
-            }
+            alpha::join(restored, &resize(&alpha, size, Kernel::Lanczos3))
+        } else {
+            let mut restored = work.enlarge(smooth)?;
+            work.sharpen(&self.added, &picture, &mut restored)?;
+            restored
         };
         let Work { models, steps, added: Added { faces, sharpened, .. }, .. } = work;
         let (engine, noise, took) = (self.name(), noise.sigma(), start.elapsed());
@@ -334,10 +335,10 @@ mod tests {
         let engine = LocalEngine::new(64 * 64 * 4 - 1);
         let watch = Watch::default();
         let noisy = noisy_portrait();
-        assert!(matches!(
-            engine.restore(&noisy, 2, &watch),
-            Err(EngineError::TooLarge { width: 64, scale: 2, .. })
-        ));
+        let refused = engine.restore(&noisy, 2, &watch).unwrap_err();
+        assert!(matches!(refused, EngineError::TooLarge { width: 64, scale: 2, .. }));
+        assert_eq!(engine.check((64, 64), 2), Err(refused), "and known before");
+        assert_eq!(engine.check((64, 64), 1), Ok(()));
         watch.cancel();
         assert_eq!(engine.restore(&noisy, 1, &watch), Err(EngineError::Cancelled));
     }

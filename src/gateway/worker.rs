@@ -198,6 +198,10 @@ async fn restore(shared: &Arc<Shared>, order: &Order) -> Option<Ending> {
         Ok(size) => size,
         Err(error) => return Some(Ending::Failed(error.to_string())),
     };
+    // Before it waits for memory and takes it.
+    if let Err(error) = shared.engine.check(size, order.scale) {
+        return Some(Ending::Failed(error.to_string()));
+    }
     // A picture that may have ended the process takes no others with it.
     let room = match order.starts {
         0 => shared.pixels.take(size, order.scale).await,

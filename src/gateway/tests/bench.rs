@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::wire::{KEY_HEADER, STATUS_PATH, SUBMIT_PATH},
-    engine::{Engine, EngineError, EngineReport, InstantEngine, Watch},
+    engine::{Engine, EngineError, EngineReport, InstantEngine, Watch, output_size},
     gateway::{AccessKey, Gateway, GatewayError, GatewayHandle, GatewaySettings, LocalFiles},
 };
 
@@ -153,13 +153,25 @@ pub(in crate::gateway) async fn assert_error(reply: Response, status: u16, error
     assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
 }
 
-/// Crashes on every picture.
+/// Crashes on every picture whose result has at most so many pixels, and refuses larger ones.
 #[derive(Debug)]
-pub(super) struct CrashingEngine;
+pub(super) struct CrashingEngine {
+    pub(super) limit: u64,
+}
+
+impl Default for CrashingEngine {
+    fn default() -> Self {
+        Self { limit: u64::MAX }
+    }
+}
 
 impl Engine for CrashingEngine {
     fn name(&self) -> &'static str {
         "crashing"
+    }
+
+    fn check(&self, size: (u32, u32), scale: u8) -> Result<(), EngineError> {
+        output_size(size, scale, self.limit).map(drop)
     }
 
     fn restore(

@@ -56,7 +56,7 @@ async fn the_end_is_told_in_the_words_of_the_status() {
     let hook = hooks.url("/hook?token=a%2Fb");
     let bench = Bench::start(quick(1)).await;
     let missing = hooks.url("/missing.png");
-    let crashing = Bench::with_engine(quick(1), Arc::new(CrashingEngine)).await;
+    let crashing = Bench::with_engine(quick(1), Arc::new(CrashingEngine::default())).await;
     for (bench, img, expected) in [
         (&bench, bench.img(), "COMPLETED"),
         (&bench, missing, "FAILED"),

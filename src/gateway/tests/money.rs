@@ -34,7 +34,7 @@ async fn an_empty_wallet_is_refused_word_for_word() {
 #[tokio::test]
 async fn a_crash_of_the_engine_is_an_error_and_refunded() {
     let settings = GatewaySettings { balance: Some(Micros(3_100)), ..settings() };
-    let bench = Bench::with_engine(settings, Arc::new(CrashingEngine)).await;
+    let bench = Bench::with_engine(settings, Arc::new(CrashingEngine::default())).await;
     for _ in 0..2 {
         let id = bench.accepted().await;
         let status = bench.ended(&id).await;
@@ -126,6 +126,18 @@ async fn a_pause_before_the_next_try_holds_up_no_end_and_no_memory() {
     bench.shutdown.cancel();
     (&mut bench.served).await.unwrap().unwrap();
     assert_eq!(bench.handle.stats().queued, 1);
+}
+
+#[tokio::test]
+async fn a_result_that_would_be_too_large_is_refused_before_it_is_begun() {
+    // Whatever is begun ends as ERROR.
+    let engine = CrashingEngine { limit: 24 * 4 - 1 };
+    let bench = Bench::with_engine(settings(), Arc::new(engine)).await;
+    let id = bench.accepted().await;
+    let status = bench.ended(&id).await;
+    assert_eq!(status["status"], "FAILED", "{status}");
+    assert!(status["error"].as_str().unwrap().contains("limit of 95 pixels"), "{status}");
+    assert_eq!(bench.handle.shared.requests.starts(&id), Some(0));
 }
 
 #[tokio::test]

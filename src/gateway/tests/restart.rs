@@ -73,7 +73,8 @@ async fn what_was_accepted_is_done_and_stays_done() {
     assert_eq!(bench.handle.stats().charged, Micros(6 * 3_100));
     bench.stop().await;
 
-    let bench = Bench::with_engine(in_folder(folder.path()), Arc::new(CrashingEngine)).await;
+    let bench =
+        Bench::with_engine(in_folder(folder.path()), Arc::new(CrashingEngine::default())).await;
     let id = &before[0].1;
     assert_eq!(bench.status(id).await["status"], "COMPLETED");
     let media = bench.get(&format!("/media/{id}/output.png")).send().await.unwrap();
@@ -96,7 +97,8 @@ async fn a_result_that_is_there_is_not_made_again() {
     std::fs::write(result(&whole), png()).unwrap();
     std::fs::write(result(&cut), &png()[..20]).unwrap();
 
-    let bench = Bench::with_engine(in_folder(folder.path()), Arc::new(CrashingEngine)).await;
+    let bench =
+        Bench::with_engine(in_folder(folder.path()), Arc::new(CrashingEngine::default())).await;
     assert_eq!(bench.status(&whole).await["status"], "COMPLETED");
     let media = bench.get(&format!("/media/{whole}/output.png")).send().await.unwrap();
     assert_eq!(media.bytes().await.unwrap(), png());
@@ -111,7 +113,7 @@ async fn money_is_remembered_and_a_larger_grant_tops_up() {
     let (_server, img) = source().await;
     let settings =
         |balance| GatewaySettings { balance: Some(Micros(balance)), ..in_folder(folder.path()) };
-    let bench = Bench::with_engine(settings(6_200), Arc::new(CrashingEngine)).await;
+    let bench = Bench::with_engine(settings(6_200), Arc::new(CrashingEngine::default())).await;
     let refunded = accepted(&bench, &img).await;
     assert_eq!(bench.ended(&refunded).await["status"], "ERROR");
     bench.stop().await;
