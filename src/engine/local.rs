@@ -82,19 +82,16 @@ impl Engine for LocalEngine {
         let smooth = denoised.as_ref().unwrap_or(&picture);
         // A network sees colour alone; the resizer knows what to do with alpha.
         let parts = if plan.enlarge.is_empty() { None } else { alpha::split(smooth) };
-        let restored = match parts {
-            Some((colour, alpha)) => {
-                let mut restored = work.enlarge(&colour)?;
-                if let Some((colour, _)) = alpha::split(&picture) {
-                    work.sharpen(&self.added, &colour, &mut restored)?;
-                }
-                alpha::join(restored, &resize(&alpha, size, Kernel::Lanczos3))
+        let restored = if let Some((colour, alpha)) = parts {
+            let mut restored = work.enlarge(&colour)?;
+            if let Some((colour, _)) = alpha::split(&picture) {
+                work.sharpen(&self.added, &colour, &mut restored)?;
             }
-            None => {
-                let mut restored = work.enlarge(smooth)?;
-                work.sharpen(&self.added, &picture, &mut restored)?;
-                restored
-            }
+            alpha::join(restored, &resize(&alpha, size, Kernel::Lanczos3))
+        } else {
+            let mut restored = work.enlarge(smooth)?;
+            work.sharpen(&self.added, &picture, &mut restored)?;
+            restored
         };
         let Work { models, steps, added: Added { faces, sharpened, .. }, .. } = work;
         let (engine, noise, took) = (self.name(), noise.sigma(), start.elapsed());
