@@ -1,7 +1,9 @@
 # What CI runs, and what to run before a commit. `just --list` shows it all.
 
+more_photos := if path_exists("../shared/photos") == "true" { "../shared/photos" } else { "" }
+
 # Everything CI checks.
-ci: check test
+ci: check test parity
 
 # Style, lints, docs, dependencies, spelling, snapshots. Changes nothing.
 check: fmt clippy docs dependencies spelling snapshots
@@ -36,7 +38,15 @@ snapshots:
 test:
     INSTA_UPDATE=no cargo test --all-features
 
-# The same, faster to read while working; needs cargo-nextest.
+# The models that users add, into target/models, unless they are there.
+models:
+    scripts/fetch-models --into target/models
+
+# Whether those models compute here what they compute in onnxruntime.
+parity: models
+    RESTORE_BATCH_MODELS="$PWD/target/models" cargo test --all-features --lib -- --ignored engine::parity
+
+# `just test`, faster to read while working; needs cargo-nextest.
 watch-test *WORDS:
     cargo nextest run --all-features {{ WORDS }}
 
@@ -44,9 +54,14 @@ watch-test *WORDS:
 bench:
     cargo bench --all-features --bench throughput --bench hostile
 
+# Time and memory of the local engine beside onnxruntime; rewrites docs/speed.md. Minutes.
+bench-engine: models
+    cargo bench --all-features --bench engine -- --write docs/speed.md
+
 # How near the local engine comes to clean photographs, against Lanczos and the version before;
-# rewrites docs/quality.md. PHOTOS is a folder of more photographs. Some minutes.
-bench-quality PHOTOS="../shared/photos":
+# rewrites docs/quality.md. PHOTOS is a folder of more photographs, by default the one beside
+# the repository, if there is one. Some minutes.
+bench-quality PHOTOS=more_photos:
     QUALITY_PHOTOS="{{ PHOTOS }}" cargo bench --all-features --bench quality -- --write docs/quality.md
 
 # Rewrites the README's tables and shown outputs.
@@ -67,7 +82,3 @@ fuzz TARGET SECONDS="600":
     CARGO_PROFILE_RELEASE_LTO=off cargo fuzz run --sanitizer none {{ TARGET }} \
         fuzz/corpus/{{ TARGET }} fuzz/seeds/{{ TARGET }} -- \
         -max_total_time={{ SECONDS }} -timeout=10 -rss_limit_mb=2048 -max_len=16384
-
-# The models of scripts/fetch-models, compared with onnxruntime; fails where they are missing.
-parity:
-    cargo test --all-features --lib -- --ignored engine::parity

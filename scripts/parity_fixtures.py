@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes small inputs and what onnxruntime makes of them, for the tests of the engine.
 
-    pip install numpy==2.4.6 onnxruntime==1.32.0 pillow==13.0.0
+    pip install --requirement scripts/bench-requirements.txt pillow==13.0.0
     scripts/parity_fixtures.py --models DIR
 
 `--models` names a directory with the four files of `convert_models.py`. Written is

@@ -46,8 +46,12 @@ fn main() -> Result<()> {
     fs::write(folder.join("tables.md"), &tables)?;
     sheet::stack(&strips).save(folder.join("contact-sheet.png"))?;
     if let Some(path) = page_to_write() {
-        fs::write(&path, page::page(&tables))?;
-        eprintln!("wrote `{}`", Path::new(&path).display());
+        let path = Path::new(&path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(path, page::page(&tables))?;
+        eprintln!("wrote `{}`", path.display());
     }
     eprintln!("tables and contact sheet are in `{}`", folder.display());
     Ok(())

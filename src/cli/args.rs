@@ -90,7 +90,7 @@ pub(super) enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// Print the manual page (roff).
+    /// Print the manual page (roff), with licences.
     Man,
 }
 

@@ -173,7 +173,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        engine::{tiles::enlarge, watch::Watch},
+        engine::{onnx::sha256, parity::Fixture, tiles::enlarge, watch::Watch},
         testing::{degrade::example, likeness::psnr},
     };
 
@@ -228,6 +228,34 @@ mod tests {
         let tile = Planes { width: 14, height: 20, samples: vec![0.0; 3 * 14 * 20] };
         let result = network.run(&tile, &mut network.worker());
         assert!(matches!(result, Err(EngineError::Model { .. })));
+    }
+
+    #[test]
+    fn all_that_names_the_files_names_these_files() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine/models");
+        let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["NOTICE.md", "waifu2x-photo-n0.onnx", "waifu2x-photo-n3.onnx"]);
+
+        let notice = include_str!("models/NOTICE.md");
+        let pins = include_str!("../../scripts/model_pins.py");
+        let digests = [Weights::Photo0, Weights::Photo3].map(|weights| {
+            let name = weights.name();
+            let digest = sha256(&fs::read(folder.join(format!("{name}.onnx"))).unwrap());
+            assert_eq!(digest, waifu2x(weights).unwrap().id().sha256);
+            assert_eq!(digest, Fixture::of(name).sha256());
+            let pin = pins.split("Model(\n").find(|pin| pin.contains(&format!("\"{name}\"")));
+            assert!(pin.unwrap().contains(&format!("result=\"{digest}\"")), "{name}");
+            digest
+        });
+        assert!(notice.contains(&format!("| sha256 | `{}` | `{}` |", digests[0], digests[1])));
+        // The digests of the source too are those that the script checks.
+        let others = notice.split('`').filter(|word| word.len() == 64);
+        assert!(others.clone().count() >= 6);
+        for digest in others {
+            assert!(pins.contains(&format!("\"{digest}\"")), "{digest}");
+        }
     }
 
     /// The network with other tiles.
