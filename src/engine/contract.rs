@@ -113,6 +113,17 @@ pub trait Engine: Send + Sync {
     /// Returns the engine's name for reports, such as `local`.
     fn name(&self) -> &'static str;
 
+    /// Finds out from its width and height in pixels whether a picture would be refused,
+    /// before anything is decoded.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Scale`] or [`EngineError::TooLarge`], as [`restore`](Self::restore)
+    /// would fail with it.
+    fn check(&self, size: (u32, u32), scale: u8) -> Result<(), EngineError> {
+        output_size(size, scale, u64::MAX).map(drop)
+    }
+
     /// Returns the restored picture and what was done to it.
     ///
     /// # Errors

@@ -60,6 +60,10 @@ impl Engine for LocalEngine {
         "local"
     }
 
+    fn check(&self, size: (u32, u32), scale: u8) -> Result<(), EngineError> {
+        output_size(size, scale, self.max_output_pixels).map(drop)
+    }
+
     fn restore(
         &self,
         picture: &DynamicImage,
@@ -388,10 +392,10 @@ mod tests {
         let engine = LocalEngine::new(64 * 64 * 4 - 1);
         let watch = Watch::default();
         let noisy = noisy_portrait();
-        assert!(matches!(
-            engine.restore(&noisy, 2, &watch),
-            Err(EngineError::TooLarge { width: 64, scale: 2, .. })
-        ));
+        let refused = engine.restore(&noisy, 2, &watch).unwrap_err();
+        assert!(matches!(refused, EngineError::TooLarge { width: 64, scale: 2, .. }));
+        assert_eq!(engine.check((64, 64), 2), Err(refused), "and known before");
+        assert_eq!(engine.check((64, 64), 1), Ok(()));
         watch.cancel();
         assert_eq!(engine.restore(&noisy, 1, &watch), Err(EngineError::Cancelled));
     }

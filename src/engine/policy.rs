@@ -93,7 +93,7 @@ pub(super) fn plan(noise: Noise, in_colour: bool, scale: u8) -> Plan {
         (false, _) => LEAST_UNCOMPRESSED_NOISE,
         (true, false) => LEAST_NOISE,
         // Fur and fabric under slight compression look like noise of this strength.
-        (true, true) if is_strongly_compressed => LEAST_NOISE,
+        (true, true) if is_strongly_compressed || noise.is_evident() => LEAST_NOISE,
         (true, true) => f32::INFINITY,
     };
     if sigma >= least {
