@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::wire::{KEY_HEADER, STATUS_PATH, SUBMIT_PATH},
     engine::{Engine, EngineError, EngineReport, InstantEngine, Watch, output_size},
-    gateway::{AccessKey, Gateway, GatewayError, GatewayHandle, GatewaySettings, LocalFiles},
+    gateway::{AccessKey, Gateway, GatewayHandle, GatewaySettings, LocalFiles},
 };
 
 /// The key of the bench's own client.

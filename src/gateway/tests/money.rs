@@ -124,7 +124,7 @@ async fn a_pause_before_the_next_try_holds_up_no_end_and_no_memory() {
     assert_eq!(bench.ended(&other).await["status"], "COMPLETED");
     assert_eq!(bench.status(id).await["status"], "PROCESSING");
     bench.shutdown.cancel();
-    (&mut bench.served).await.unwrap().unwrap();
+    (&mut bench.served).await.unwrap();
     assert_eq!(bench.handle.stats().queued, 1);
 }
 
