@@ -10,7 +10,7 @@
 //! picture and remembers nothing. The others are manifests imported while the service
 //! keeps every request queued, for which the peak resident set is measured.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 mod bare;

@@ -40,12 +40,7 @@ impl Instant {
         let address = files.url_for(&base_url, &source);
         let sources = (0..pictures).map(|number| format!("{address}?{number}")).collect();
         let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            if let Err(error) = gateway.serve(stopped).await {
-                eprintln!("the gateway stopped: {error}");
-            }
-        });
+        let task = tokio::spawn(gateway.serve(stop.clone()));
         Ok(Self { base_url: base_url.to_string(), sources, stop, task })
     }
 

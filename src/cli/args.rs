@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use bytesize::ByteSize;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use jiff::SignedDuration;
@@ -157,7 +158,12 @@ pub(super) struct CheckArgs {
 #[derive(Debug, Clone, Args)]
 pub(super) struct GatewayArgs {
     /// Where to listen.
-    #[arg(long, default_value = "127.0.0.1:8787")]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8787",
+        value_parser = address
+    )]
     pub(super) listen: SocketAddr,
     /// TOML file with the accepted keys, hashed; `restore-batch gateway-key` makes entries.
     /// Without it nobody needs a key, which is possible on loopback only.
@@ -167,7 +173,8 @@ pub(super) struct GatewayArgs {
     /// restore-batch/gateway in the user's data folder].
     #[arg(long, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
-    /// Root of the gateway as its clients see it, when that is not where it listens.
+    /// Root of the gateway as its clients see it, when that is not where it listens. A proxy
+    /// takes a path in it away.
     #[arg(long, value_name = "URL")]
     pub(super) public_url: Option<Url>,
     /// Pictures restored at once [default: one a core].
@@ -180,9 +187,15 @@ pub(super) struct GatewayArgs {
     /// larger picture is worked on alone.
     #[arg(long, value_name = "COUNT", default_value = "250000000")]
     pub(super) memory_pixels: u64,
-    /// How long an ended request and its result are kept.
+    /// How long an ended request and its result are kept, if the next two allow it.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
     pub(super) keep: Duration,
+    /// Ended requests that are kept; the oldest go first.
+    #[arg(long, value_name = "COUNT", default_value = "10000")]
+    pub(super) keep_requests: NonZeroUsize,
+    /// Room on the disk for results, such as `500MB`; the oldest go first.
+    #[arg(long, value_name = "SIZE", default_value = "16GiB", value_parser = size)]
+    pub(super) keep_bytes: u64,
     /// Submits per second for each key whose entry has no `rate` [default: no limit].
     #[arg(long, value_name = "PER_SECOND")]
     pub(super) rate: Option<std::num::NonZeroU32>,
@@ -222,6 +235,20 @@ fn duration(text: &str) -> Result<Duration, String> {
     let time = time.and_then(|time| Duration::try_from(time).ok());
     time.filter(|time| *time > Duration::ZERO && *time <= Duration::from_hours(24 * 3_660))
         .ok_or_else(|| "it must be a time such as `90m`, `24h` or `7d 12h`".to_owned())
+}
+
+/// Reads a size such as `16GiB`.
+fn size(text: &str) -> Result<u64, String> {
+    let size = text.parse::<ByteSize>().ok().map(|size| size.as_u64());
+    size.filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "it must be a size such as `500MB` or `16GiB`".to_owned())
+}
+
+/// Reads an address and a port.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "it must be an IP address and a port, such as `127.0.0.1:8787` or `[::1]:8787`".to_owned()
+    })
 }
 
 #[derive(Debug, Clone, Args)]
@@ -279,6 +306,24 @@ mod tests {
         assert_eq!(both, (EngineName::Instant, Some(faults)));
         assert!(gateway("--engine instant").is_err());
         assert!(gateway("--inject-faults reply-lst=1").is_err());
+    }
+
+    #[test]
+    fn all_three_limits_of_what_a_gateway_keeps_can_be_set() {
+        let kept = |words: &str| {
+            let line = format!("restore-batch gateway {words}");
+            Cli::try_parse_from(line.split_whitespace()).map(|cli| match cli.command {
+                Command::Gateway(args) => (args.keep, args.keep_requests.get(), args.keep_bytes),
+                other => panic!("{other:?}"),
+            })
+        };
+        let usual = crate::gateway::Retention::default();
+        assert_eq!(kept("").unwrap(), (usual.age, usual.requests, usual.bytes));
+        let set = kept("--keep 2h --keep-requests 5 --keep-bytes 1.5MB").unwrap();
+        assert_eq!(set, (Duration::from_hours(2), 5, 1_500_000));
+        for wrong in ["--keep-requests 0", "--keep-bytes 0", "--keep-bytes x", "--listen 8787"] {
+            assert!(kept(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

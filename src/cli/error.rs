@@ -369,10 +369,11 @@ fn gateway_exit_code(error: &GatewayError) -> ExitCode {
     match error {
         GatewayError::KeysNeeded(_)
         | GatewayError::BaseUrlNeeded(_)
+        | GatewayError::BaseUrl
         | GatewayError::Listen { .. } => ExitCode::Config,
-        GatewayError::State(StateError::Temporary(_))
-        | GatewayError::Client(_)
-        | GatewayError::Serve(_) => ExitCode::Internal,
+        GatewayError::State(StateError::Temporary(_)) | GatewayError::Client(_) => {
+            ExitCode::Internal
+        }
         GatewayError::State(_) => ExitCode::Ledger,
     }
 }

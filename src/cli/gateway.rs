@@ -53,7 +53,7 @@ pub(super) async fn gateway(args: GatewayArgs, bars: MultiProgress) -> Result<Ex
             }
         }
     });
-    gateway.serve(stop).await?;
+    gateway.serve(stop).await;
     Ok(ExitCode::Done)
 }
 
@@ -76,7 +76,11 @@ fn settings(args: GatewayArgs) -> Result<GatewaySettings, AppError> {
         price: args.price,
         balance: args.balance,
         allow_private: args.allow_private,
-        retention: Retention { age: args.keep, ..Retention::default() },
+        retention: Retention {
+            requests: args.keep_requests.get(),
+            bytes: args.keep_bytes,
+            age: args.keep,
+        },
         state: Some(state),
         record_submits: args.inject_faults.is_some(),
         faults: args.inject_faults.unwrap_or_default(),

@@ -89,6 +89,11 @@ impl Job {
         self.dir.join("images")
     }
 
+    /// Returns the folder of everything that is not for people.
+    pub(super) fn state(&self) -> &Path {
+        &self.state
+    }
+
     fn ledger_path(&self) -> PathBuf {
         self.state.join("ledger.db")
     }

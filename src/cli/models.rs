@@ -23,7 +23,8 @@ pub(super) struct ModelArgs {
     #[arg(long, value_name = "0-1", default_value = "0.5", value_parser = fidelity)]
     fidelity: f32,
     /// Longest time added models may take for one picture, in seconds on two cores;
-    /// counted in pixels, so results are the same on every machine.
+    /// counted in pixels, so results do not depend on the number of cores; another kind of
+    /// CPU may differ by rounding.
     #[arg(long, value_name = "SECONDS", default_value = "60")]
     max_seconds: u32,
 }

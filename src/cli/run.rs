@@ -63,7 +63,7 @@ pub(super) async fn run(
     let _lock = job.lock(&clock)?;
     let ledger = Arc::new(job.open_ledger().await?);
     let committed_before = ledger.totals().await?.money.committed();
-    let service = Service::start(settings, key).await?;
+    let service = Service::start(settings, key, job.state()).await?;
     let session = Session { job: &job, settings, clock, ledger: ledger.clone(), bars };
     let result = session.work(manifest, publishers, &service, service_moved, retry).await;
     service.stop().await;

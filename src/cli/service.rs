@@ -1,6 +1,6 @@
 //! The service a run uses: the remote one, or a gateway inside this process.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use secrecy::SecretString;
 use url::Url;
@@ -28,17 +28,19 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// With a key, the remote service; without one, a gateway of our own.
+    /// With a key, the remote service; without one, a gateway of our own, which works below
+    /// `state`. The caller holds the lock of that folder.
     pub(super) async fn start(
         settings: &Settings,
         key: Option<SecretString>,
+        state: &Path,
     ) -> Result<Self, AppError> {
         if let Some(key) = key {
             let base_url = settings.base_url.clone();
             let name = base_url.to_string();
             return Ok(Self { base_url, key: Some(key), name, local: None });
         }
-        let gateway = LocalGateway::start(settings).await?;
+        let gateway = LocalGateway::start(settings, state).await?;
         Ok(Self {
             base_url: gateway.base_url.clone(),
             key: Some(gateway.key.clone()),

@@ -216,7 +216,7 @@ pub const KEYS: &[Key] = &[
         "max_seconds",
         "SECONDS",
         "60",
-        "longest time added models may take for one picture with `--local`, on two cores; counted in pixels, so results are the same on every machine",
+        "longest time added models may take for one picture with `--local`, on two cores; counted in pixels, so results do not depend on the number of cores; another kind of CPU may differ by rounding",
     ),
     Key {
         name: "allow_private",

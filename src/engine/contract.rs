@@ -4,10 +4,13 @@ use std::{fmt, time::Duration};
 
 use image::DynamicImage;
 
-use super::{faces::Face, sharpened::Sharpened, watch::Watch};
+use super::{decode::MAX_EDGE, faces::Face, sharpened::Sharpened, watch::Watch};
 
 /// Largest factor an engine accepts, as the service's API has it.
 pub const MAX_SCALE: u8 = 4;
+
+/// Longest edge of a result in pixels: the longest that can be decoded, enlarged most.
+pub const MAX_OUTPUT_EDGE: u32 = MAX_EDGE * MAX_SCALE as u32;
 
 /// One trained model: its name, and which file of that name it was.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -67,6 +70,20 @@ pub enum EngineError {
         /// Most pixels the result may have.
         limit: u64,
     },
+    /// An edge of the result would be longer than [`MAX_OUTPUT_EDGE`].
+    #[error(
+        "a picture of {width}x{height} pixels at `scale` {scale} has an edge longer than the \
+         limit of {limit} pixels; cut it into parts first",
+        limit = MAX_OUTPUT_EDGE
+    )]
+    EdgeTooLong {
+        /// Width of the input in pixels.
+        width: u32,
+        /// Height of the input in pixels.
+        height: u32,
+        /// Requested factor.
+        scale: u8,
+    },
     /// A trained model cannot be loaded or run: no fault of the picture.
     #[error("the model `{model}` failed ({reason}); this is a bug, report it")]
     Model {
@@ -87,13 +104,25 @@ pub enum EngineError {
 /// - **Size.** The result is exactly `scale` times as wide and as high as the input.
 /// - **Kind.** 8 or 16 bits, gray or colour, with or without alpha stay what they were;
 ///   float samples become 16-bit ones.
-/// - **Repeatable.** The same input gives the same result, on any number of cores.
+/// - **Repeatable.** The same input gives the same result, whatever the number of cores;
+///   another kind of processor may differ by rounding.
 /// - **Watched.** `watch` hears how far the work is. Once it is cancelled, the call
 ///   returns [`EngineError::Cancelled`] soon: typically within a second, and within a
 ///   tile, which may be 10 s, where an added model runs.
 pub trait Engine: Send + Sync {
     /// Returns the engine's name for reports, such as `local`.
     fn name(&self) -> &'static str;
+
+    /// Finds out from its width and height in pixels whether a picture would be refused,
+    /// before anything is decoded.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Scale`] or [`EngineError::TooLarge`], as [`restore`](Self::restore)
+    /// would fail with it.
+    fn check(&self, size: (u32, u32), scale: u8) -> Result<(), EngineError> {
+        output_size(size, scale, u64::MAX).map(drop)
+    }
 
     /// Returns the restored picture and what was done to it.
     ///
@@ -114,7 +143,7 @@ pub trait Engine: Send + Sync {
 ///
 /// # Errors
 ///
-/// [`EngineError::Scale`] or [`EngineError::TooLarge`].
+/// [`EngineError::Scale`], [`EngineError::TooLarge`] or [`EngineError::EdgeTooLong`].
 pub fn output_size(
     (width, height): (u32, u32),
     scale: u8,
@@ -126,8 +155,9 @@ pub fn output_size(
     let too_large = EngineError::TooLarge { width, height, scale, limit };
     let factor = u32::from(scale);
     match (width.checked_mul(factor), height.checked_mul(factor)) {
-        (Some(wide), Some(high)) if u64::from(wide) * u64::from(high) <= limit => Ok((wide, high)),
-        _ => Err(too_large),
+        (Some(wide), Some(high)) if u64::from(wide) * u64::from(high) > limit => Err(too_large),
+        (Some(wide), Some(high)) if wide.max(high) <= MAX_OUTPUT_EDGE => Ok((wide, high)),
+        _ => Err(EngineError::EdgeTooLong { width, height, scale }),
     }
 }
 
@@ -144,11 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn sizes_beyond_32_bits_are_too_large() {
-        assert!(matches!(
-            output_size((u32::MAX, 1), 2, u64::MAX),
-            Err(EngineError::TooLarge { .. })
-        ));
+    fn long_edges_are_refused() {
+        assert_eq!(output_size((1, 65_535), 4, u64::MAX), Ok((4, 262_140)));
+        for (width, height, scale) in [(65_536, 1, 4), (1, 1_500_000, 4), (u32::MAX, 1, 2)] {
+            let refused = output_size((width, height), scale, u64::MAX).unwrap_err();
+            assert_eq!(refused, EngineError::EdgeTooLong { width, height, scale });
+            assert!(refused.to_string().contains("limit of 262140 pixels"), "{refused}");
+        }
     }
 
     #[test]

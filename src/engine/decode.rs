@@ -15,6 +15,9 @@ use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Li
 /// bomb in one unpacks to a thousand times its size.
 const HEADER_BYTES: u64 = 16 << 20;
 
+/// Longest edge in pixels: ITU-T T.81 has 16 bits for it.
+pub(super) const MAX_EDGE: u32 = 65_535;
+
 /// A decoded picture and what must be kept of its file.
 #[derive(Debug, Clone)]
 pub struct Picture {
@@ -33,6 +36,9 @@ pub struct DecodeLimits {
     /// Most pixels of a picture. The default, 100 million, is more than cameras and
     /// most film scanners deliver, and stops a small file that claims to be huge.
     pub max_pixels: u64,
+    /// Longest width or height in pixels. The default, 65,535, is what JPEG can have. Memory
+    /// for whole rows would grow with a picture that is a million pixels wide and one high.
+    pub max_edge: u32,
     /// Most bytes the decoder may allocate, the picture included. The default, 1 GiB,
     /// holds 100 million pixels of 16-bit RGBA.
     pub max_alloc: u64,
@@ -40,7 +46,7 @@ pub struct DecodeLimits {
 
 impl Default for DecodeLimits {
     fn default() -> Self {
-        Self { max_pixels: 100_000_000, max_alloc: 1 << 30 }
+        Self { max_pixels: 100_000_000, max_edge: MAX_EDGE, max_alloc: 1 << 30 }
     }
 }
 
@@ -68,6 +74,19 @@ pub enum DecodeError {
         height: u32,
         /// The limit.
         limit: u64,
+    },
+    /// The picture is wider or higher than [`DecodeLimits::max_edge`].
+    #[error(
+        "a picture of {width}x{height} pixels has an edge longer than the limit of {limit} \
+         pixels; cut it into parts first"
+    )]
+    EdgeTooLong {
+        /// Width in pixels, before it is turned upright.
+        width: u32,
+        /// Height in pixels, before it is turned upright.
+        height: u32,
+        /// The limit.
+        limit: u32,
     },
     /// Decoding takes more memory than [`DecodeLimits::max_alloc`].
     #[error("the {format} file needs more than {limit} bytes of memory; shrink it first")]
@@ -129,6 +148,9 @@ fn open<'a>(
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > limits.max_pixels {
         return Err(DecodeError::TooManyPixels { width, height, limit: limits.max_pixels });
+    }
+    if width.max(height) > limits.max_edge {
+        return Err(DecodeError::EdgeTooLong { width, height, limit: limits.max_edge });
     }
     allowance.max_alloc = Some(limits.max_alloc);
     // What the picture itself takes is not at the decoder's disposal any more.
@@ -329,6 +351,18 @@ mod tests {
     }
 
     #[test]
+    fn edges_are_measured_before_decoding() {
+        for format in KINDS {
+            let limits = DecodeLimits { max_edge: 47, ..DecodeLimits::default() };
+            let error = decode(&file(format), &limits).unwrap_err();
+            assert_eq!(error, DecodeError::EdgeTooLong { width: 48, height: 32, limit: 47 });
+        }
+        let narrow = bomb::png_with(1_500_000, 1, b"", &bomb::zeros_zlib(4_500_001));
+        let error = picture_size(&narrow, &DecodeLimits::default()).unwrap_err();
+        assert!(error.to_string().contains("1500000x1 pixels has an edge longer"), "{error}");
+    }
+
+    #[test]
     fn memory_is_limited() {
         for format in KINDS {
             let limits = DecodeLimits { max_alloc: 48 * 32, ..DecodeLimits::default() };
@@ -378,7 +412,11 @@ mod tests {
                 let at = at.index(bytes.len());
                 bytes[at] = value;
             }
-            let limits = DecodeLimits { max_pixels: 1_000_000, max_alloc: 1 << 24 };
+            let limits = DecodeLimits {
+                max_pixels: 1_000_000,
+                max_alloc: 1 << 24,
+                ..DecodeLimits::default()
+            };
             let _ = decode(&bytes, &limits);
         }
     }

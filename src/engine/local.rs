@@ -60,6 +60,10 @@ impl Engine for LocalEngine {
         "local"
     }
 
+    fn check(&self, size: (u32, u32), scale: u8) -> Result<(), EngineError> {
+        output_size(size, scale, self.max_output_pixels).map(drop)
+    }
+
     fn restore(
         &self,
         picture: &DynamicImage,
@@ -169,14 +173,19 @@ impl<'a> Work<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::iter::zip;
+    use std::{iter::zip, num::NonZeroUsize, thread};
 
-    use image::{ColorType, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+    use image::{
+        ColorType, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage, imageops::FilterType,
+    };
 
     use super::*;
-    use crate::testing::{
-        degrade::{add_noise, example},
-        likeness::{channel_means, psnr},
+    use crate::{
+        engine::{waifu2x::Weights, watch::Progress},
+        testing::{
+            degrade::{Degree, add_noise, degrade, example, example_photo},
+            likeness::{channel_means, psnr},
+        },
     };
 
     fn restore(picture: &DynamicImage, scale: u8) -> (DynamicImage, EngineReport) {
@@ -221,6 +230,25 @@ mod tests {
             assert_eq!((restored.width(), restored.height()), (128, 128));
             assert!(report.steps.contains(&"waifu2x-photo-n3"), "{color:?}: {report:?}");
             assert_eq!(report.models[0].name, "waifu2x-photo-n3");
+        }
+    }
+
+    #[test]
+    fn a_noisy_jpeg_is_restored_however_it_is_turned_or_cropped() {
+        // Quality 60 and noise 12, of a size that is no multiple of JPEG's blocks.
+        let photo = example_photo("portrait.jpg").resize_exact(554, 634, FilterType::Triangle);
+        let old = degrade(&photo, Degree::Old);
+        assert_eq!((old.width(), old.height()), (277, 317));
+        for turned in [
+            old.crop_imm(0, 0, 277, 317),
+            old.rotate90(),
+            old.rotate180(),
+            old.rotate270(),
+            old.crop_imm(1, 1, 276, 316),
+        ] {
+            let plan = plan(noise::estimate(&turned), true, 2);
+            assert!(plan.denoise.is_some(), "{:?}", noise::estimate(&turned));
+            assert_eq!(plan.enlarge, [Weights::Photo3]);
         }
     }
 
@@ -327,14 +355,47 @@ mod tests {
     }
 
     #[test]
+    fn work_on_the_way_can_be_cancelled_from_another_thread() {
+        // Nine bands of non-local means, then six tiles of the network.
+        let photo = example_photo("portrait.jpg").resize_exact(192, 288, FilterType::Triangle);
+        let noisy = DynamicImage::from(add_noise(&photo.to_rgb8(), 14.0));
+        for wanted in [1, 10] {
+            let watch = Watch::default();
+            let result = thread::scope(|scope| {
+                let work = scope.spawn(|| LocalEngine::default().restore(&noisy, 2, &watch));
+                while watch.progress().done < wanted && !work.is_finished() {
+                    thread::yield_now();
+                }
+                watch.cancel();
+                work.join().unwrap()
+            });
+            let Progress { done, total } = watch.progress();
+            assert_eq!(result, Err(EngineError::Cancelled));
+            assert!((wanted..total).contains(&done), "{done} of {total}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_does_not_change_the_result() {
+        // Two bands of non-local means and two tiles of the network.
+        let noisy = DynamicImage::from(add_noise(&example("portrait.jpg", 140), 14.0));
+        let [one, two] = [1, 2].map(|threads| {
+            let watch = Watch::default().with_threads(NonZeroUsize::new(threads).unwrap());
+            LocalEngine::default().restore(&noisy, 2, &watch).unwrap()
+        });
+        assert!(one.0 == two.0);
+        assert_eq!((one.1.models, one.1.steps), (two.1.models, two.1.steps));
+    }
+
+    #[test]
     fn refuses_what_is_too_large_and_stops_when_cancelled() {
         let engine = LocalEngine::new(64 * 64 * 4 - 1);
         let watch = Watch::default();
         let noisy = noisy_portrait();
-        assert!(matches!(
-            engine.restore(&noisy, 2, &watch),
-            Err(EngineError::TooLarge { width: 64, scale: 2, .. })
-        ));
+        let refused = engine.restore(&noisy, 2, &watch).unwrap_err();
+        assert!(matches!(refused, EngineError::TooLarge { width: 64, scale: 2, .. }));
+        assert_eq!(engine.check((64, 64), 2), Err(refused), "and known before");
+        assert_eq!(engine.check((64, 64), 1), Ok(()));
         watch.cancel();
         assert_eq!(engine.restore(&noisy, 1, &watch), Err(EngineError::Cancelled));
     }

@@ -12,7 +12,8 @@
 //!   and tests measure everything around the engine.
 //!
 //! The way of a picture through `local`: `noise` and `blocking` estimate, `policy`
-//! decides, `nlm` removes noise, `tiles` cuts and puts together, `waifu2x` runs the network
+//! decides, `nlm` removes noise, `tiles` cuts and puts together (`blend` where tiles
+//! overlap), `waifu2x` runs the network
 //! (`onnx` reads its weights, `upconv7` and `winograd` compute), `cast` keeps light and
 //! colour, `alpha` and `resize` do the rest. Of the added models, `faces` and `x4plus` run
 //! one each, `sharpened` decides where and mixes, `added` joins them.
@@ -24,6 +25,7 @@ mod added;
 mod alpha;
 #[cfg(feature = "testing")]
 mod baseline;
+mod blend;
 mod blocking;
 mod cast;
 mod contract;
@@ -55,7 +57,9 @@ mod parity;
 pub use added::{AddedModelError, AddedModels};
 #[cfg(feature = "testing")]
 pub use baseline::{ClassicalEngine, LanczosEngine};
-pub use contract::{Engine, EngineError, EngineReport, MAX_SCALE, ModelId, output_size};
+pub use contract::{
+    Engine, EngineError, EngineReport, MAX_OUTPUT_EDGE, MAX_SCALE, ModelId, output_size,
+};
 pub use decode::{DecodeError, DecodeLimits, Picture, decode, picture_size};
 pub use encode::{EncodeError, encode_png};
 pub use faces::Face;

@@ -26,8 +26,11 @@ const PATCH: usize = 5;
 const REACH: usize = 7;
 /// Rows and columns a band needs around it.
 const MARGIN: usize = REACH + PATCH / 2;
-/// Rows filtered at once: enough to make the margin cheap, few enough for the cache.
-const BAND_ROWS: usize = 32;
+/// Most rows filtered at once: enough to make the margin cheap, few enough for the cache.
+const MOST_ROWS: usize = 32;
+/// Most pixels of a band with its margin, unless that is less than one row: 10 MiB in
+/// colour, and no picture a decoder lets through takes three times as much.
+const BAND_PIXELS: usize = 400_000;
 
 /// How noise is removed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,8 +64,13 @@ pub(super) fn denoise(
     })
 }
 
-/// Filters one buffer on all cores. Bands are independent, so the result does not
-/// depend on how many cores there are.
+/// Returns how many rows a band of a picture this wide has.
+fn band_rows(width: usize) -> usize {
+    (BAND_PIXELS / (width + 2 * MARGIN)).saturating_sub(2 * MARGIN).clamp(1, MOST_ROWS)
+}
+
+/// Filters one buffer on all threads. Bands are independent, so the result does not
+/// depend on how many threads there are.
 fn filter<P, S>(
     source: &ImageBuffer<P, Vec<S>>,
     denoise: Denoise,
@@ -77,19 +85,21 @@ where
     if row == 0 {
         return Ok(result);
     }
-    let bands = Mutex::new(result.chunks_mut(row * BAND_ROWS).enumerate());
+    let band_rows = band_rows(source.width() as usize);
+    let bands = Mutex::new(result.chunks_mut(row * band_rows).enumerate());
     let next = || bands.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    watch.expect(source.height().div_ceil(u32::try_from(band_rows).unwrap_or(u32::MAX)));
     thread::scope(|scope| {
-        for _ in 0..cores {
+        for _ in 0..watch.threads() {
             scope.spawn(|| {
-                let mut band = Band::new::<P>(source.width() as usize, denoise);
-                while !watch.is_cancelled()
-                    && let Some((index, rows)) = next()
-                {
-                    band.load(source, index * BAND_ROWS);
-                    band.average(rows.len() / row);
+                let mut band = Band::new::<P>(source.width() as usize, band_rows, denoise);
+                while let Some((index, rows)) = next() {
+                    band.load(source, index * band_rows);
+                    if band.average(rows.len() / row, watch).is_err() {
+                        break;
+                    }
                     band.store(rows);
+                    watch.advance();
                 }
             });
         }
@@ -101,6 +111,8 @@ where
 /// One core's working memory: a band with its margin, and sums over similar pixels.
 struct Band {
     width: usize,
+    /// Most rows, margin not counted.
+    rows: usize,
     /// Width with the margin on both sides.
     stride: usize,
     has_alpha: bool,
@@ -158,24 +170,25 @@ impl Strength {
 }
 
 impl Band {
-    fn new<P: Pixel>(width: usize, denoise: Denoise) -> Self {
+    fn new<P: Pixel>(width: usize, rows: usize, denoise: Denoise) -> Self {
         let channels = usize::from(P::CHANNEL_COUNT);
         let has_alpha = P::HAS_ALPHA;
         let colours = channels - usize::from(has_alpha);
         let stride = width + 2 * MARGIN;
-        let plane = || vec![0.0; stride * (BAND_ROWS + 2 * MARGIN)];
+        let plane = || vec![0.0; stride * (rows + 2 * MARGIN)];
         let patch_columns = width + PATCH - 1;
         Self {
             width,
+            rows,
             stride,
             has_alpha,
             strength: Strength::new(denoise.sigma, colours),
             share: denoise.share,
             colours: (0..colours).map(|_| plane()).collect(),
             opacity: plane(),
-            sums: vec![vec![0.0; width * BAND_ROWS]; colours],
-            weights: vec![0.0; width * BAND_ROWS],
-            difference: vec![0.0; patch_columns * (BAND_ROWS + PATCH - 1)],
+            sums: vec![vec![0.0; width * rows]; colours],
+            weights: vec![0.0; width * rows],
+            difference: vec![0.0; patch_columns * (rows + PATCH - 1)],
             columns: vec![0.0; patch_columns],
             row_weights: vec![0.0; width],
         }
@@ -190,7 +203,7 @@ impl Band {
     {
         let channels = usize::from(P::CHANNEL_COUNT);
         let (width, height) = (self.width, source.height() as usize);
-        for row in 0..BAND_ROWS + 2 * MARGIN {
+        for row in 0..self.rows + 2 * MARGIN {
             let from = mirror(top + row, height) * width * channels;
             let samples = &source.as_raw()[from..from + width * channels];
             for column in 0..self.stride {
@@ -206,11 +219,13 @@ impl Band {
         }
     }
 
-    /// Sums up, for the first `rows` rows, all pixels in reach by how alike they are.
-    fn average(&mut self, rows: usize) {
+    /// Sums up, for the first `rows` rows, all pixels in reach by how alike they are, unless
+    /// the work is cancelled.
+    fn average(&mut self, rows: usize, watch: &Watch) -> Result<(), EngineError> {
         self.weights.fill(0.0);
         self.sums.iter_mut().for_each(|sum| sum.fill(0.0));
         for down in 0..=2 * REACH {
+            watch.check()?;
             for right in 0..=2 * REACH {
                 self.compare(rows, down, right);
                 for row in 0..rows {
@@ -219,6 +234,7 @@ impl Band {
                 }
             }
         }
+        Ok(())
     }
 
     /// Fills `difference` for the band shifted by (`down`, `right`) minus [`REACH`].
@@ -305,6 +321,7 @@ mod tests {
     use image::{GrayAlphaImage, GrayImage, Luma, LumaA};
 
     use super::*;
+    use crate::engine::watch::Progress;
 
     fn run(picture: impl Into<DynamicImage>, sigma: f32) -> DynamicImage {
         denoise(&picture.into(), Denoise { sigma, share: 1.0 }, &Watch::default()).unwrap()
@@ -350,6 +367,38 @@ mod tests {
                 assert_eq!(tall.get_pixel(x, y + 20), lower.get_pixel(x, y), "{x},{y}");
             }
         }
+    }
+
+    #[test]
+    fn wide_pictures_have_low_bands_with_the_same_result() {
+        assert_eq!((band_rows(1), band_rows(7_000), band_rows(65_535)), (32, 32, 1));
+        assert_eq!(band_rows(12_000), 15);
+        // Twelve thousand columns of a small picture, repeated, and the small picture.
+        let noisy =
+            |x: u32, y: u32| 100 + u8::try_from((x % 40 * 7919 + y * 104_729) % 41).unwrap();
+        let small = GrayImage::from_fn(120, 18, |x, y| Luma([noisy(x, y)]));
+        let wide = GrayImage::from_fn(12_000, 18, |x, y| Luma([noisy(x, y)]));
+        let (small, wide) = (run(small, 12.0).to_luma8(), run(wide, 12.0).to_luma8());
+        for (x, y, pixel) in small.enumerate_pixels().filter(|(x, ..)| (10..110).contains(x)) {
+            assert_eq!(pixel, wide.get_pixel(x + 6_000, y), "{x},{y}");
+        }
+    }
+
+    #[test]
+    fn bands_are_counted() {
+        let watch = Watch::default();
+        let picture = DynamicImage::new_luma8(20, 100);
+        denoise(&picture, Denoise { sigma: 5.0, share: 1.0 }, &watch).unwrap();
+        assert_eq!(watch.progress(), Progress { done: 4, total: 4 });
+    }
+
+    #[test]
+    fn a_band_is_left_when_the_work_is_cancelled() {
+        let mut band = Band::new::<Luma<u8>>(8, 4, Denoise { sigma: 5.0, share: 1.0 });
+        let watch = Watch::default();
+        assert_eq!(band.average(4, &watch), Ok(()));
+        watch.cancel();
+        assert_eq!(band.average(4, &watch), Err(EngineError::Cancelled));
     }
 
     #[test]

@@ -15,14 +15,16 @@ use image::DynamicImage;
 
 use super::{
     added::AddedModels,
-    contract::{Engine, EngineReport},
+    contract::{Engine, EngineError, EngineReport},
     faces::Face,
     local::LocalEngine,
     sharpened::Effort,
+    tiles::{Enlarger, Planes, enlarge},
     watch::Watch,
+    x4plus::X4plus,
 };
 use crate::testing::{
-    degrade::{Degree, degrade, example},
+    degrade::{Degree, degrade, example, example_photo, middle},
     likeness::psnr,
 };
 
@@ -144,6 +146,56 @@ fn x4plus_computes_what_onnxruntime_computes() {
     let outputs = x4plus.compute(fixture.picture(), None).unwrap();
     let apart = apart(&outputs, &fixture.output("result"));
     assert!(apart < 1e-4, "{apart}");
+}
+
+/// The model with one tile for all, so that there is no cut.
+struct Uncut<'a>(&'a X4plus);
+
+impl Enlarger for Uncut<'_> {
+    type Worker = <X4plus as Enlarger>::Worker;
+
+    fn factor(&self) -> usize {
+        self.0.factor()
+    }
+
+    fn margin(&self) -> usize {
+        self.0.margin()
+    }
+
+    fn tile(&self) -> usize {
+        usize::MAX
+    }
+
+    fn worker(&self) -> Self::Worker {
+        self.0.worker()
+    }
+
+    fn run(&self, tile: &Planes, worker: &mut Self::Worker) -> Result<Planes, EngineError> {
+        self.0.run(tile, worker)
+    }
+}
+
+#[test]
+#[ignore = "needs the models of scripts/fetch-models: `just parity`"]
+fn tiles_of_x4plus_meet_without_a_step() {
+    let x4plus =
+        models().x4plus.expect("realesrgan-x4plus.onnx is missing: run scripts/fetch-models");
+    let aged = degrade(&middle(&example_photo("portrait.jpg"), 224), Degree::Old);
+    let aged = aged.crop_imm(0, 24, 112, 64);
+    let watch = Watch::default();
+    let tiled = enlarge(&x4plus, &aged, &watch).unwrap().to_rgb8();
+    let uncut = enlarge(&Uncut(&x4plus), &aged, &watch).unwrap().to_rgb8();
+    // How the difference to the uncut picture changes from one column to the next.
+    let step = |x: u32| {
+        let apart = |x: u32, y: u32, channel: usize| {
+            i32::from(tiled.get_pixel(x, y)[channel]) - i32::from(uncut.get_pixel(x, y)[channel])
+        };
+        let rows = (0..tiled.height()).flat_map(|y| (0..3).map(move |channel| (y, channel)));
+        rows.map(|(y, channel)| (apart(x, y, channel) - apart(x - 1, y, channel)).abs()).max()
+    };
+    // Seven blocks of 16 pixels are cut after the third.
+    let at_the_cut = step(48 * 4).unwrap();
+    assert!(at_the_cut <= 6, "a step of {at_the_cut} levels");
 }
 
 /// What the engine makes of the portrait, aged, and how near it comes to the truth.

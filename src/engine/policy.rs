@@ -56,7 +56,8 @@ pub(super) struct Plan {
     pub(super) sharpen: bool,
 }
 
-/// Seams of JPEG from which on a picture counts as compressed. Quality 95 had at most 1.8.
+/// Seams of JPEG from which on a picture counts as compressed. Quality 95 had at most 1.8,
+/// pictures never compressed 0.7.
 const COMPRESSED: f32 = 2.0;
 /// Seams from which on it counts as strongly compressed: about quality 40 and less.
 const STRONGLY_COMPRESSED: f32 = 8.0;
@@ -92,7 +93,7 @@ pub(super) fn plan(noise: Noise, in_colour: bool, scale: u8) -> Plan {
         (false, _) => LEAST_UNCOMPRESSED_NOISE,
         (true, false) => LEAST_NOISE,
         // Fur and fabric under slight compression look like noise of this strength.
-        (true, true) if is_strongly_compressed => LEAST_NOISE,
+        (true, true) if is_strongly_compressed || noise.is_evident() => LEAST_NOISE,
         (true, true) => f32::INFINITY,
     };
     if sigma >= least {

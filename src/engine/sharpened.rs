@@ -15,7 +15,8 @@ pub struct Effort {
     pub fidelity: f32,
     /// How long the model may take for one picture, in seconds of a machine with two
     /// cores. It is counted in pixels, never by a clock: a faster machine does the same
-    /// work in less time, so the same picture gives the same result everywhere.
+    /// work in less time, so the same picture gives the same result whatever the number of
+    /// cores; another kind of CPU may differ by rounding.
     pub max_seconds: u32,
 }
 
@@ -27,7 +28,7 @@ impl Default for Effort {
 }
 
 impl Effort {
-    /// Pixels of the model's input, margins included, that x4plus works off in a second on
+    /// Pixels of the model's input, margins and overlaps included, that x4plus works off in a second on
     /// two cores of an AMD EPYC: 1,960 measured on a busy machine, 2,700 on an idle one.
     const PIXELS_PER_SECOND: u64 = 2_000;
 
@@ -65,13 +66,17 @@ pub(super) struct Tiling {
     pub(super) tile: u32,
     /// What is seen around it.
     pub(super) margin: u32,
+    /// By how much it reaches beyond each cut.
+    pub(super) overlap: u32,
 }
 
 impl Tiling {
     /// Returns how many pixels the model goes through for `width` by `height` of them.
     fn pixels(self, (width, height): (u32, u32)) -> u64 {
         let edge = |edge: u32| {
-            u64::from(edge) + 2 * u64::from(self.margin) * u64::from(edge.div_ceil(self.tile))
+            let tiles = u64::from(edge.div_ceil(self.tile));
+            let (margin, overlap) = (u64::from(self.margin), u64::from(self.overlap));
+            u64::from(edge) + 2 * (margin * tiles + overlap * tiles.saturating_sub(1))
         };
         edge(width) * edge(height)
     }
@@ -235,7 +240,7 @@ mod tests {
 
     use super::*;
 
-    const TILING: Tiling = Tiling { tile: 96, margin: 10 };
+    const TILING: Tiling = Tiling { tile: 96, margin: 10, overlap: 24 };
 
     fn face(left: f32, top: f32, edge: f32) -> Face {
         Face {
@@ -249,11 +254,11 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_in_pixels_with_margins() {
+    fn the_budget_is_in_pixels_with_margins_and_overlaps() {
         assert_eq!(TILING.pixels((96, 96)), 116 * 116);
-        assert_eq!(TILING.pixels((97, 1)), 137 * 21);
-        // 20,000 pixels: 141x141, and that is four tiles.
-        let effort = Effort { max_seconds: 10, ..Effort::default() };
+        assert_eq!(TILING.pixels((97, 1)), 185 * 21);
+        // 36,000 pixels: 189x189, and that is four tiles.
+        let effort = Effort { max_seconds: 18, ..Effort::default() };
         assert!(whole((101, 101), effort, TILING).is_some_and(|part| part.seen == (101, 101)));
         assert_eq!(whole((102, 102), effort, TILING), None);
     }
@@ -297,8 +302,8 @@ mod tests {
     fn what_does_not_fit_leaves_room_for_what_follows() {
         let faces =
             [face(100.0, 100.0, 100.0), face(400.0, 400.0, 100.0), face(700.0, 700.0, 40.0)];
-        // 220x220 pixels with margins for the first two, 92x92 for the third.
-        let effort = Effort { max_seconds: 29, ..Effort::default() };
+        // 268x268 pixels with margins for the first two, 92x92 for the third.
+        let effort = Effort { max_seconds: 41, ..Effort::default() };
         let parts = around(&faces, (900, 900), effort, TILING);
         assert_eq!(parts.iter().map(|part| part.width).collect::<Vec<_>>(), [180, 72]);
     }

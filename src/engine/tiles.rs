@@ -2,10 +2,11 @@
 //!
 //! A tile is read with the pixels around it that the network looks at, so that the
 //! result is the same as if the network had seen the whole picture: there are no seams.
-//! Beyond its edges the picture continues as in a mirror, edge pixels not repeated.
+//! Tiles of a network that looks farther overlap ([`blend`](super::blend)). Beyond its
+//! edges the picture continues as in a mirror, edge pixels not repeated.
 //!
 //! Besides the picture and the result there is only the memory of the tiles in work, one
-//! a core. Light and colour of the result are those of the input ([`cast`](super::cast)).
+//! a core, and where tiles overlap, of the sums. Light and colour of the result are those of the input ([`cast`](super::cast)).
 //! Which network to use, and why, is not decided here; neither is what
 //! transparency means ([`alpha`](super::alpha)): pictures here have none.
 
@@ -18,6 +19,7 @@ use image::{DynamicImage, ImageBuffer, Pixel};
 use rten_tensor::{Layout, Tensor};
 
 use super::{
+    blend::Blend,
     cast::{BLOCK, Cast},
     contract::EngineError,
     sample::Sample,
@@ -51,11 +53,20 @@ pub(super) trait Enlarger: Sync {
     /// Returns how many times larger the result is, in each direction.
     fn factor(&self) -> usize;
 
-    /// Returns how far the network looks, in pixels of the input.
+    /// Returns how many pixels of the input the network sees around a tile: all it looks
+    /// at, or less where tiles overlap.
     fn margin(&self) -> usize;
 
-    /// Returns the largest edge of a tile in pixels of the input, margin not counted. It
-    /// decides about speed and memory, not about the result.
+    /// Returns how many pixels a tile reaches beyond its place on each side where another
+    /// lies: 0 if the network looks no farther than the margin, else up to a quarter of
+    /// [`tile`](Self::tile).
+    fn overlap(&self) -> usize {
+        0
+    }
+
+    /// Returns the largest edge of a tile in pixels of the input, overlap and margin not
+    /// counted. It decides about speed and memory, and not about the result unless tiles
+    /// overlap.
     fn tile(&self) -> usize;
 
     /// Returns what a thread needs.
@@ -92,8 +103,8 @@ pub(super) fn enlarge<E: Enlarger>(
     })
 }
 
-/// Enlarges one buffer on all cores. Tiles are independent and always cut in the same
-/// way, so the result does not depend on how many cores there are.
+/// Enlarges one buffer on all threads. Tiles are independent and always cut in the same
+/// way, so the result does not depend on how many threads there are.
 fn run<E, P, S>(
     enlarger: &E,
     source: &ImageBuffer<P, Vec<S>>,
@@ -109,18 +120,17 @@ where
     watch.expect(u32::try_from(tiles.len()).unwrap_or(u32::MAX));
     let factor = u32::try_from(enlarger.factor()).unwrap_or(u32::MAX);
     let large = ImageBuffer::new(source.width() * factor, source.height() * factor);
-    let result = Mutex::new((large, Cast::new(width, height)));
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(tiles.len());
+    let result = Mutex::new(Enlarged::new(enlarger, large, (width, height)));
+    let workers = watch.threads().min(tiles.len());
     let queue = Mutex::new(tiles.into_iter());
     let work = || {
         let mut worker = enlarger.worker();
         while let Some(tile) = next(&queue) {
             watch.check()?;
-            let before = read(source, &tile, enlarger.margin());
+            let seen = tile.widened(enlarger.overlap(), (width, height));
+            let before = read(source, &seen, enlarger.margin());
             let after = enlarger.run(&before, &mut worker)?;
-            let (large, cast) = &mut *lock(&result);
-            paste(large, &after, &tile, enlarger.factor());
-            tile.compare(&before, &after, enlarger.factor(), cast);
+            lock(&result).add(&tile, &seen, &before, &after);
             watch.advance();
         }
         Ok(())
@@ -133,9 +143,47 @@ where
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     })?;
-    let (mut large, cast) = result.into_inner().unwrap_or_else(PoisonError::into_inner);
-    cast.undo(&mut large, enlarger.factor());
-    Ok(large)
+    Ok(result.into_inner().unwrap_or_else(PoisonError::into_inner).finish(source))
+}
+
+/// The result of [`run`] while tiles are added to it.
+struct Enlarged<P: Pixel> {
+    large: ImageBuffer<P, Vec<P::Subpixel>>,
+    cast: Cast,
+    /// Where tiles overlap: all of them, not yet in `large`.
+    blend: Option<Blend>,
+    factor: usize,
+}
+
+impl<P, S> Enlarged<P>
+where
+    P: Pixel<Subpixel = S>,
+    S: Sample,
+{
+    fn new<E: Enlarger>(enlarger: &E, large: ImageBuffer<P, Vec<S>>, size: (usize, usize)) -> Self {
+        let (factor, overlap) = (enlarger.factor(), enlarger.overlap());
+        let blend = (overlap > 0).then(|| Blend::new(size, factor, overlap));
+        Self { large, cast: Cast::new(size.0, size.1), blend, factor }
+    }
+
+    fn add(&mut self, tile: &Tile, seen: &Tile, before: &Planes, after: &Planes) {
+        if let Some(blend) = &mut self.blend {
+            blend.add(after, tile, seen);
+        } else {
+            paste(&mut self.large, after, tile, self.factor);
+            tile.compare(before, after, self.factor, &mut self.cast);
+        }
+    }
+
+    fn finish(mut self, source: &ImageBuffer<P, Vec<S>>) -> ImageBuffer<P, Vec<S>> {
+        if let Some(blend) = self.blend.take() {
+            let (width, height) = (source.width() as usize, source.height() as usize);
+            let whole = Tile { left: 0, top: 0, width, height };
+            self.add(&whole, &whole, &read(source, &whole, 0), &blend.finish());
+        }
+        self.cast.undo(&mut self.large, self.factor);
+        self.large
+    }
 }
 
 fn next(queue: &Mutex<vec::IntoIter<Tile>>) -> Option<Tile> {
@@ -148,20 +196,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A part of the picture, in pixels of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tile {
-    left: usize,
-    top: usize,
-    width: usize,
-    height: usize,
+pub(super) struct Tile {
+    pub(super) left: usize,
+    pub(super) top: usize,
+    pub(super) width: usize,
+    pub(super) height: usize,
 }
 
 /// Cuts a picture into tiles of at most `edge` pixels, or of one block if that is more,
-/// row by row, all about equally large and ending between blocks.
+/// row by row, all about equally large and ending between blocks: none is less than half
+/// as large as the largest may be.
 fn cut(width: usize, height: usize, edge: usize) -> Vec<Tile> {
     let spans = |length: usize| {
-        let count = length.div_ceil((edge / BLOCK * BLOCK).max(BLOCK)).max(1);
-        let step = length.div_ceil(count).next_multiple_of(BLOCK);
-        (0..length).step_by(step.max(1)).map(move |from| (from, step.min(length - from)))
+        let blocks = length.div_ceil(BLOCK);
+        let count = blocks.div_ceil((edge / BLOCK).max(1));
+        let start = move |index: usize| (blocks * index / count * BLOCK).min(length);
+        (0..count).map(move |index| (start(index), start(index + 1) - start(index)))
     };
     let across =
         |(top, height)| spans(width).map(move |(left, width)| Tile { left, top, width, height });
@@ -169,6 +219,14 @@ fn cut(width: usize, height: usize, edge: usize) -> Vec<Tile> {
 }
 
 impl Tile {
+    /// Returns the tile with `overlap` pixels more on each side, as far as the picture goes.
+    fn widened(&self, overlap: usize, (width, height): (usize, usize)) -> Self {
+        let (left, top) = (self.left.saturating_sub(overlap), self.top.saturating_sub(overlap));
+        let right = (self.left + self.width + overlap).min(width);
+        let bottom = (self.top + self.height + overlap).min(height);
+        Self { left, top, width: right - left, height: bottom - top }
+    }
+
     /// Records in `cast` how the mean of each block of this tile has changed.
     fn compare(&self, before: &Planes, after: &Planes, factor: usize, cast: &mut Cast) {
         for row in (0..self.height).step_by(BLOCK) {
@@ -201,7 +259,7 @@ impl Tile {
     }
 
     /// Returns how much of the margin is left in `planes`, across and down.
-    fn margin_of(&self, planes: &Planes, factor: usize) -> (usize, usize) {
+    pub(super) fn margin_of(&self, planes: &Planes, factor: usize) -> (usize, usize) {
         ((planes.width - self.width * factor) / 2, (planes.height - self.height * factor) / 2)
     }
 }
@@ -344,7 +402,7 @@ mod tests {
     fn tiles_cover_the_picture_once() {
         let tiles = cut(100, 3, 40);
         let widths: Vec<_> = tiles.iter().map(|tile| (tile.left, tile.width)).collect();
-        assert_eq!(widths, [(0, 32), (32, 32), (64, 32), (96, 4)]);
+        assert_eq!(widths, [(0, 16), (16, 32), (48, 32), (80, 20)]);
         assert!(tiles.iter().all(|tile| (tile.top, tile.height) == (0, 3)));
         assert_eq!(cut(100, 40, 1).len(), 7 * 3);
         assert!(cut(0, 5, 4).is_empty());
@@ -356,6 +414,61 @@ mod tests {
         assert_eq!(shown, [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]);
         assert!((0..20).all(|position| mirror(position, 7, 1) == 0));
         assert!((0..20).all(|position| mirror(position, 7, 2) < 2));
+    }
+
+    /// Sees nothing but the mean of all within 40 pixels, much more than its margin.
+    struct Farsighted {
+        overlap: usize,
+    }
+
+    impl Enlarger for Farsighted {
+        type Worker = ();
+
+        fn factor(&self) -> usize {
+            1
+        }
+
+        fn margin(&self) -> usize {
+            4
+        }
+
+        fn overlap(&self) -> usize {
+            self.overlap
+        }
+
+        fn tile(&self) -> usize {
+            48
+        }
+
+        fn worker(&self) {}
+
+        fn run(&self, tile: &Planes, (): &mut ()) -> Result<Planes, EngineError> {
+            let mut result = tile.clone();
+            let rows = result.samples.chunks_exact_mut(tile.width);
+            for (after, before) in rows.zip(tile.samples.chunks_exact(tile.width)) {
+                for (column, level) in after.iter_mut().enumerate() {
+                    let seen = &before[column.saturating_sub(40)..(column + 41).min(before.len())];
+                    *level =
+                        seen.iter().sum::<f32>() / f32::from(u8::try_from(seen.len()).unwrap());
+                }
+            }
+            Ok(result)
+        }
+    }
+
+    #[test]
+    fn overlapping_tiles_of_a_farsighted_network_meet_without_a_step() {
+        let picture = GrayImage::from_fn(144, 16, |x, _| Luma([if x < 60 { 20 } else { 230 }]));
+        let steepest = |overlap| {
+            let watch = Watch::default();
+            let picture = picture.clone().into();
+            let large = enlarge(&Farsighted { overlap }, &picture, &watch).unwrap().to_luma8();
+            let row: Vec<u8> = (0..144).map(|x| large.get_pixel(x, 8)[0]).collect();
+            row.windows(2).map(|pair| pair[0].abs_diff(pair[1])).max().unwrap()
+        };
+        let (cut, blended) = (steepest(0), steepest(12));
+        assert!(cut > 40, "the network does not look far enough to show a seam: {cut}");
+        assert!(blended < 15, "{blended}");
     }
 
     #[test]

@@ -1,18 +1,22 @@
-//! How a caller follows one restoration, and ends it.
+//! How a caller follows one restoration, ends it, and says how many threads it may have.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 use tokio_util::sync::CancellationToken;
 
 use super::contract::EngineError;
 
-/// How far a restoration is, in tiles. Both are 0 before the engine knows the work, and
+/// How far a restoration is, in tiles and bands. Both are 0 before the engine knows the work, and
 /// `total` may grow when a later step finds more to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Tiles that are finished.
+    /// Tiles and bands that are finished.
     pub done: u32,
-    /// Tiles known of.
+    /// Tiles and bands known of.
     pub total: u32,
 }
 
@@ -21,13 +25,27 @@ pub struct Progress {
 pub struct Watch {
     cancel: CancellationToken,
     progress: Arc<Mutex<Progress>>,
+    threads: Option<NonZeroUsize>,
 }
 
 impl Watch {
     /// Watches a restoration that ends early once `cancel` is cancelled.
     #[must_use]
     pub fn new(cancel: CancellationToken) -> Self {
-        Self { cancel, progress: Arc::default() }
+        Self { cancel, ..Self::default() }
+    }
+
+    /// Returns the watch of a restoration that works on so many threads instead of one a
+    /// core. The result is the same.
+    #[must_use]
+    pub fn with_threads(self, threads: NonZeroUsize) -> Self {
+        Self { threads: Some(threads), ..self }
+    }
+
+    /// Returns how many threads the restoration may work on.
+    pub(super) fn threads(&self) -> usize {
+        let cores = || thread::available_parallelism().ok();
+        self.threads.or_else(cores).map_or(1, NonZeroUsize::get)
     }
 
     /// Returns how far the restoration is.

@@ -129,6 +129,12 @@ impl Accounts {
         })
     }
 
+    /// Takes what was charged durably, whatever is granted.
+    pub(super) fn book(&self, account: AccountId, amount: Micros) {
+        let spent = &mut self.spent()[account.0];
+        *spent += amount;
+    }
+
     /// Takes the price of one request and returns it.
     ///
     /// # Errors

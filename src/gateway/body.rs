@@ -24,11 +24,10 @@ const LONGEST_TIME: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 ///
-/// 413 when it is larger than [`MAX_BODY`], 408 when it takes too long, 400 when it
-/// breaks off.
+/// 413 when it is larger than [`MAX_BODY`], 400 when it takes too long or breaks off.
 pub(super) async fn read_body(body: Body) -> Result<Bytes, Refusal> {
     let reading = read_within(body, MAX_BODY, MOST_DRAINED);
-    timeout(LONGEST_TIME, reading).await.unwrap_or_else(|_| Err(Refusal::request_timeout()))
+    timeout(LONGEST_TIME, reading).await.unwrap_or_else(|_| Err(Refusal::slow_body()))
 }
 
 async fn read_within(body: Body, limit: usize, drained: usize) -> Result<Bytes, Refusal> {
@@ -54,6 +53,8 @@ mod tests {
         Arc,
         atomic::{AtomicUsize, Ordering},
     };
+
+    use axum::response::IntoResponse as _;
 
     use super::*;
 
@@ -93,6 +94,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_come_is_not_waited_for() {
         let silent = futures::stream::pending::<Result<Bytes, std::io::Error>>();
-        assert_eq!(read_body(Body::from_stream(silent)).await, Err(Refusal::request_timeout()));
+        let refused = read_body(Body::from_stream(silent)).await.unwrap_err();
+        assert_eq!(refused, Refusal::slow_body());
+        let answer = refused.into_response();
+        assert_eq!(answer.status(), 400);
+        assert_eq!(answer.headers()["connection"], "close");
     }
 }

@@ -6,7 +6,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -15,10 +14,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::{
-    extract::connect_info::Connected,
-    serve::{IncomingStream, Listener},
-};
+use axum::serve::Listener;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -26,26 +22,37 @@ use tokio::{
 
 use super::idle::{Lively, Places};
 
-/// Turned once, nothing more is written to the connection.
+/// What those who handle a connection's requests share with the connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Switch(Arc<AtomicBool>);
+pub(super) struct Switch(Arc<Turned>);
+
+#[derive(Debug, Default)]
+struct Turned {
+    cut: AtomicBool,
+    asked: AtomicBool,
+}
 
 impl Switch {
+    /// Lets nothing more be written.
     pub(super) fn cut(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.cut.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that a request was understood.
+    pub(super) fn note_request(&self) {
+        self.0.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether there was a request.
+    pub(super) fn has_asked(&self) -> bool {
+        self.0.asked.load(Ordering::Relaxed)
     }
 
     fn check(&self) -> io::Result<()> {
-        if self.0.load(Ordering::Relaxed) {
+        if self.0.cut.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())
-    }
-}
-
-impl Connected<IncomingStream<'_, SwitchedListener>> for Switch {
-    fn connect_info(stream: IncomingStream<'_, SwitchedListener>) -> Self {
-        stream.io().switch.clone()
     }
 }
 
@@ -60,23 +67,22 @@ impl SwitchedListener {
     pub(super) fn new(listener: TcpListener) -> Self {
         Self { listener, places: Places::new() }
     }
-}
 
-impl Listener for SwitchedListener {
-    type Io = SwitchedStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let place = self.places.take().await;
-        let (stream, from) = Listener::accept(&mut self.listener).await;
-        // Answers are small and waited for; a socket without the option is only slower.
-        let _ = stream.set_nodelay(true);
-        let stream = Lively::new(stream, place);
-        (SwitchedStream { stream, switch: Switch::default() }, from)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
+    /// Waits for the next connection for which there is a place. Can be dropped at any
+    /// time without losing one.
+    pub(super) async fn accept(&mut self) -> SwitchedStream {
+        loop {
+            let free = self.places.free().await;
+            let (stream, from) = Listener::accept(&mut self.listener).await;
+            let Some(place) = self.places.take(free, from.ip()) else {
+                tracing::debug!(peer = %from.ip(), "closed, because it has too many connections");
+                continue;
+            };
+            // Answers are small and waited for; a socket without the option is only slower.
+            let _ = stream.set_nodelay(true);
+            let stream = Lively::new(stream, place);
+            return SwitchedStream { stream, switch: Switch::default() };
+        }
     }
 }
 
@@ -85,6 +91,13 @@ impl Listener for SwitchedListener {
 pub(super) struct SwitchedStream {
     stream: Lively<TcpStream>,
     switch: Switch,
+}
+
+impl SwitchedStream {
+    /// Returns its switch.
+    pub(super) fn switch(&self) -> Switch {
+        self.switch.clone()
+    }
 }
 
 impl AsyncRead for SwitchedStream {

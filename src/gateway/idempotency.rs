@@ -49,6 +49,9 @@ impl IdempotencyKey {
     }
 }
 
+/// What a client hears whose key belongs to another body.
+pub(super) const KEY_OF_ANOTHER_BODY: &str = "This 'Idempotency-Key' was used with another body.";
+
 type Key = (AccountId, String);
 
 /// One key that is known.
@@ -97,9 +100,7 @@ impl Idempotency {
         let new = || Arc::new(Known { body: given.body, request: OnceCell::new() });
         let known = Arc::clone(self.known().entry(key.clone()).or_insert_with(new));
         if known.body != given.body {
-            return Err(Refusal::unprocessable(
-                "This 'Idempotency-Key' was used with another body.",
-            ));
+            return Err(Refusal::unprocessable(KEY_OF_ANOTHER_BODY));
         }
         let accepted = known.request.get_or_try_init(|| accept).await.cloned();
         if accepted.is_err() {

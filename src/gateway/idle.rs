@@ -1,9 +1,12 @@
-//! Connections from anybody, bounded in number, and in how long they say nothing.
+//! Connections from anybody, bounded in number, in all and of each peer, and in how long
+//! they say nothing.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     io,
+    net::{IpAddr, Ipv6Addr},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,43 +21,107 @@ use tokio::{
 /// use has some hundred.
 const CONNECTIONS: usize = 1_000;
 
+/// Connections of one peer: no single machine shuts out the others. Loopback is exempt: a
+/// proxy on this machine brings everybody's requests, and has its own bounds.
+const CONNECTIONS_OF_PEER: usize = CONNECTIONS / 4;
+
 /// Longest time in which nothing is read or written. Longer than clients keep an unused
 /// connection (90 s is common): otherwise a submit could meet a connection that is just
 /// being closed, and nobody would know whether it was accepted.
-const LONGEST_SILENCE: Duration = Duration::from_mins(2);
+pub(super) const LONGEST_SILENCE: Duration = Duration::from_mins(2);
 
 /// Places for connections.
 #[derive(Debug, Clone)]
 pub(super) struct Places {
     free: Arc<Semaphore>,
-    longest_silence: Duration,
+    of_peer: usize,
+    /// Connections of each peer that has any.
+    peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 impl Places {
     pub(super) fn new() -> Self {
-        Self { free: Arc::new(Semaphore::new(CONNECTIONS)), longest_silence: LONGEST_SILENCE }
+        Self::of(CONNECTIONS, CONNECTIONS_OF_PEER)
     }
 
-    /// Waits for a free place.
-    pub(super) async fn take(&self) -> Place {
+    fn of(all: usize, of_peer: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(all)), of_peer, peers: Arc::default() }
+    }
+
+    /// Waits until there is a place for somebody.
+    pub(super) async fn free(&self) -> Free {
         // Never closed, so that there is always a place in the end.
-        let held = Arc::clone(&self.free).acquire_owned().await.ok();
-        Place { longest_silence: self.longest_silence, _held: held }
+        Free(Arc::clone(&self.free).acquire_owned().await.ok())
+    }
+
+    /// Gives the place to a peer, unless that has too many.
+    pub(super) fn take(&self, free: Free, address: IpAddr) -> Option<Place> {
+        let Free(held) = free;
+        let address = address.to_canonical();
+        if address.is_loopback() {
+            return Some(Place { _held: held, _share: None });
+        }
+        let peer = peer_of(address);
+        let mut peers = lock(&self.peers);
+        let connections = peers.entry(peer).or_default();
+        if *connections >= self.of_peer {
+            return None;
+        }
+        *connections += 1;
+        drop(peers);
+        let share = Share { peers: Arc::clone(&self.peers), peer };
+        Some(Place { _held: held, _share: Some(share) })
     }
 }
+
+/// Returns the address that stands for a peer: in version 6 its network of 64 bits, in
+/// which a machine can have any address it likes (RFC 4291, section 2.5.4).
+fn peer_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+fn lock(peers: &Mutex<HashMap<IpAddr, usize>>) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    peers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A place that is nobody's yet.
+#[derive(Debug)]
+pub(super) struct Free(Option<OwnedSemaphorePermit>);
 
 /// A place for one connection.
 #[derive(Debug)]
 pub(super) struct Place {
-    longest_silence: Duration,
     _held: Option<OwnedSemaphorePermit>,
+    _share: Option<Share>,
+}
+
+/// One connection of a peer.
+#[derive(Debug)]
+struct Share {
+    peers: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    peer: IpAddr,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut peers = lock(&self.peers);
+        if let Entry::Occupied(mut connections) = peers.entry(self.peer) {
+            *connections.get_mut() -= 1;
+            if *connections.get() == 0 {
+                connections.remove();
+            }
+        }
+    }
 }
 
 /// A connection that ends when nothing happens on it for too long.
 #[derive(Debug)]
 pub(super) struct Lively<S> {
     stream: S,
-    place: Place,
+    _place: Place,
     /// When something was last read or written.
     last: Instant,
     wakes: Pin<Box<Sleep>>,
@@ -63,8 +130,8 @@ pub(super) struct Lively<S> {
 impl<S> Lively<S> {
     pub(super) fn new(stream: S, place: Place) -> Self {
         let last = Instant::now();
-        let wakes = Box::pin(sleep_until(last + place.longest_silence));
-        Self { stream, place, last, wakes }
+        let wakes = Box::pin(sleep_until(last + LONGEST_SILENCE));
+        Self { stream, _place: place, last, wakes }
     }
 
     /// Notes progress, or sees how long there was none. The timer is set anew only when it
@@ -79,7 +146,7 @@ impl<S> Lively<S> {
             return outcome;
         }
         while self.wakes.as_mut().poll(context).is_ready() {
-            let ends = self.last + self.place.longest_silence;
+            let ends = self.last + LONGEST_SILENCE;
             if ends <= Instant::now() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -139,8 +206,12 @@ mod tests {
 
     use super::*;
 
+    async fn place(places: &Places, address: &str) -> Option<Place> {
+        places.take(places.free().await, address.parse().unwrap())
+    }
+
     async fn lively<S>(stream: S) -> Lively<S> {
-        Lively::new(stream, Places::new().take().await)
+        Lively::new(stream, place(&Places::new(), "127.0.0.1").await.unwrap())
     }
 
     #[tokio::test(start_paused = true)]
@@ -177,11 +248,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_further_connection_waits_for_a_place() {
-        let places = Places { free: Arc::new(Semaphore::new(1)), ..Places::new() };
-        let (near, _far) = duplex(8);
-        let first = Lively::new(near, places.take().await);
-        assert!(places.take().now_or_never().is_none());
+        let places = Places::of(1, 1);
+        let first = place(&places, "127.0.0.1").await;
+        assert!(places.free().now_or_never().is_none());
         drop(first);
-        places.take().await;
+        places.free().await;
+    }
+
+    #[tokio::test]
+    async fn a_peer_has_no_more_than_its_share_and_a_proxy_beside_us_any() {
+        let places = Places::of(9, 2);
+        let held = [place(&places, "192.0.2.1").await, place(&places, "::ffff:192.0.2.1").await];
+        assert!(held.iter().all(Option::is_some));
+        assert!(place(&places, "192.0.2.1").await.is_none());
+        let other = place(&places, "192.0.2.2").await;
+        let here = [place(&places, "::1").await, place(&places, "127.0.0.1").await];
+        assert!(other.is_some() && here.iter().all(Option::is_some));
+        let network = [place(&places, "2001:db8::1").await, place(&places, "2001:db8::2").await];
+        assert!(network.iter().all(Option::is_some));
+        assert!(place(&places, "2001:db8::3").await.is_none());
+        assert!(place(&places, "2001:db8:0:1::3").await.is_some());
+        drop(held);
+        assert!(place(&places, "192.0.2.1").await.is_some());
+        drop((other, here, network));
+        assert!(lock(&places.peers).is_empty());
+        assert_eq!(places.free.available_permits(), 9);
     }
 }

@@ -132,7 +132,7 @@ pub enum KeyFileError {
         what: String,
     },
     /// It has no entry.
-    #[error("`{}` holds no key; add one with `restore-batch gateway-key NAME --file FILE`", .0.display())]
+    #[error("`{}` holds no key, so nobody could submit; add one, or leave `--keys` out on loopback", .0.display())]
     Empty(PathBuf),
 }
 

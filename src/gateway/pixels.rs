@@ -32,6 +32,15 @@ impl PixelBudget {
         let restored = decoded.saturating_mul(u64::from(scale) * u64::from(scale));
         let units = decoded.saturating_add(restored).div_ceil(UNIT);
         let units = u32::try_from(units).unwrap_or(u32::MAX).clamp(1, self.all);
+        self.room(units).await
+    }
+
+    /// Waits until nothing else is in memory, and keeps it so.
+    pub(super) async fn take_all(&self) -> Room {
+        self.room(self.all).await
+    }
+
+    async fn room(&self, units: u32) -> Room {
         // Nobody closes the semaphore.
         Room { _permit: Arc::clone(&self.permits).acquire_many_owned(units).await.ok() }
     }
@@ -58,6 +67,18 @@ mod tests {
         assert!(budget.take((64, 64), 1).now_or_never().is_some());
         drop(first);
         assert!(budget.take((64, 64), 2).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn who_takes_everything_is_alone() {
+        let budget = PixelBudget::new(10 * UNIT);
+        let small = budget.take((1, 1), 1).await;
+        assert!(budget.take_all().now_or_never().is_none());
+        drop(small);
+        let all = budget.take_all().await;
+        assert!(budget.take((1, 1), 1).now_or_never().is_none());
+        drop(all);
+        assert!(budget.take((1, 1), 1).now_or_never().is_some());
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use axum::{
 };
 use http::{
     HeaderValue, StatusCode,
-    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
 use crate::api::wire::ErrorBody;
@@ -27,11 +27,13 @@ pub(super) struct Refusal {
     message: String,
     /// When to come back.
     retry_after: Option<Duration>,
+    /// The connection is of no more use.
+    closes: bool,
 }
 
 impl Refusal {
     fn new(status: StatusCode, error: &'static str, message: impl Into<String>) -> Self {
-        Self { status, error, message: message.into(), retry_after: None }
+        Self { status, error, message: message.into(), retry_after: None, closes: false }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -58,9 +60,11 @@ impl Refusal {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", message)
     }
 
-    pub(super) fn request_timeout() -> Self {
-        let message = "The body took too long to arrive.";
-        Self::new(StatusCode::REQUEST_TIMEOUT, "Request Timeout", message)
+    /// Not 408, which may also come from a proxy that has passed the request on: a client
+    /// that pays would have to hold its request for in doubt.
+    pub(super) fn slow_body() -> Self {
+        let refusal = Self::bad_request("The body took too long to arrive.");
+        Self { closes: true, ..refusal }
     }
 
     pub(super) fn payload_too_large(limit: usize) -> Self {
@@ -94,10 +98,13 @@ impl Refusal {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", message)
     }
 
+    pub(super) fn forbidden(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
+    }
+
     /// A link that no longer works, for tests.
     pub(super) fn expired() -> Self {
-        let message = "The link has expired, by request.";
-        Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
+        Self::forbidden("The link has expired, by request.")
     }
 
     /// An `Idempotency-Key` that is taken, with the status that the IETF draft names.
@@ -124,6 +131,9 @@ impl IntoResponse for Refusal {
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static(CHALLENGE);
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        if self.closes {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(pause) = self.retry_after {
             // Whole seconds, rounded up: a client that comes back exactly then is served.

@@ -26,11 +26,16 @@ use super::{
     stats::{BookedRequest, Counts},
     store::{Ended, Record},
 };
-use crate::{api::wire::Status, clock::elapsed, core::Micros};
+use crate::{api::wire::Status, core::Micros};
 
 mod callbacks;
+mod lines;
+mod sweep;
+
+use lines::Lines;
 
 pub(super) use callbacks::DueCallback;
+pub(super) use lines::Full;
 
 /// What a worker is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub(super) struct Order {
     pub(super) submit: i64,
     pub(super) img: String,
     pub(super) scale: u8,
+    /// How often work on it was begun before, and the process was gone first.
+    pub(super) starts: u32,
 }
 
 /// A finished picture on disk.
@@ -76,6 +83,8 @@ pub(super) struct Requests {
     retention: Retention,
     /// Most requests that wait.
     queue_length: usize,
+    /// Whether several accounts can submit, so that none may take the whole queue.
+    shared_queue: bool,
     results: PathBuf,
     book: Mutex<Book>,
     arrived: Notify,
@@ -85,10 +94,7 @@ pub(super) struct Requests {
 #[derive(Debug, Default)]
 struct Book {
     requests: HashMap<String, Request>,
-    /// The next one first.
-    queue: VecDeque<String>,
-    /// Places of requests that are about to be accepted.
-    reserved: usize,
+    queue: Lines,
     /// Oldest first.
     finished: VecDeque<String>,
     kept_bytes: u64,
@@ -98,20 +104,30 @@ struct Book {
 
 /// A place in the queue for a request that is about to be accepted.
 #[derive(Debug)]
-pub(super) struct Place<'a>(&'a Requests);
+pub(super) struct Place<'a> {
+    requests: &'a Requests,
+    account: AccountId,
+}
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.book().reserved -= 1;
+        self.requests.book().queue.release(self.account);
     }
 }
 
 impl Requests {
-    /// `results` is where finished pictures lie.
-    pub(super) fn new(retention: Retention, queue_length: usize, results: PathBuf) -> Self {
+    /// `shared_queue` says whether several accounts can submit; `results` is where finished
+    /// pictures lie.
+    pub(super) fn new(
+        retention: Retention,
+        queue_length: usize,
+        shared_queue: bool,
+        results: PathBuf,
+    ) -> Self {
         Self {
             retention,
             queue_length,
+            shared_queue,
             results,
             book: Mutex::default(),
             arrived: Notify::new(),
@@ -120,44 +136,49 @@ impl Requests {
     }
 
     /// Takes up what was kept, in order of acceptance, also when it is more than the queue
-    /// takes otherwise.
+    /// takes otherwise. What may have ended the process comes last of its account, so that
+    /// others are done first.
     pub(super) fn restore(&self, kept: impl IntoIterator<Item = (AccountId, Record)>) {
         let mut book = self.book();
-        let mut finished = Vec::new();
+        let (mut finished, mut suspects) = (Vec::new(), Vec::new());
         for (account, record) in kept {
             match record.completed_at {
                 Some(at) => finished.push((at, record.id.clone())),
-                None => book.queue.push_back(record.id.clone()),
+                None if record.starts > 0 => suspects.push((account, record.id.clone())),
+                None => book.queue.push_back(account, record.id.clone()),
             }
             book.count_end(&record);
             let id = record.id.clone();
             book.requests.insert(id, Request { account, record, struck: Vec::new() });
         }
+        for (account, id) in suspects {
+            book.queue.push_back(account, id);
+        }
         finished.sort_unstable();
         book.finished = finished.into_iter().map(|(_, id)| id).collect();
     }
 
-    /// Keeps a place for a request; `None` when the queue is full.
-    pub(super) fn reserve(&self) -> Option<Place<'_>> {
-        let mut book = self.book();
-        if book.waiting() >= self.queue_length {
-            return None;
-        }
-        book.reserved += 1;
-        drop(book);
-        Some(Place(self))
+    /// Keeps a place for a request of `account`.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when the queue is, or when the account has its share of it.
+    pub(super) fn reserve(&self, account: AccountId) -> Result<Place<'_>, Full> {
+        self.book().queue.reserve(account, self.queue_length, self.shared_queue)?;
+        Ok(Place { requests: self, account })
     }
 
     /// Returns whether the queue takes no more.
     pub(super) fn is_full(&self) -> bool {
-        self.book().waiting() >= self.queue_length
+        self.book().queue.taken() >= self.queue_length
     }
 
     /// Puts a request that was accepted into its place.
-    pub(super) fn accept(&self, place: Place<'_>, account: AccountId, record: Record) {
+    pub(super) fn accept(&self, place: Place<'_>, record: Record) {
+        let account = place.account;
         let mut book = self.book();
         let id = record.id.clone();
-        book.queue.push_back(id.clone());
+        book.queue.push_back(account, id.clone());
         book.requests.insert(id, Request { account, record, struck: Vec::new() });
         drop(book);
         drop(place);
@@ -176,13 +197,20 @@ impl Requests {
 
     fn try_take(&self, now: Timestamp) -> Option<Order> {
         let mut book = self.book();
-        let id = book.queue.pop_front()?;
+        let id = book.queue.pop()?;
         book.counts.processing += 1;
         let record = &mut book.requests.get_mut(&id)?.record;
         record.status = Status::Processing;
         record.updated_at = now;
-        let Record { submit, img, scale, .. } = record;
-        Some(Order { id, submit: *submit, img: img.clone(), scale: *scale })
+        let Record { submit, img, scale, starts, .. } = record;
+        Some(Order { id, submit: *submit, img: img.clone(), scale: *scale, starts: *starts })
+    }
+
+    /// Sets how often work on a request was begun and not ended.
+    pub(super) fn set_starts(&self, id: &str, starts: u32) {
+        if let Some(request) = self.book().requests.get_mut(id) {
+            request.record.starts = starts;
+        }
     }
 
     /// Lets a request wait again that was taken up and not ended.
@@ -191,8 +219,9 @@ impl Requests {
         let Some(request) = book.requests.get_mut(id) else { return };
         request.record.status = Status::Queued;
         request.record.updated_at = now;
+        let account = request.account;
         book.counts.processing -= 1;
-        book.queue.push_front(id.to_owned());
+        book.queue.push_front(account, id.to_owned());
         self.arrived.notify_one();
     }
 
@@ -219,12 +248,6 @@ impl Requests {
         self.callbacks_changed.notify_one();
     }
 
-    /// Forgets the ended requests that no longer have a place, and returns them; rows and
-    /// files are the caller's to remove.
-    pub(super) fn sweep(&self, now: Timestamp) -> Vec<(AccountId, Record)> {
-        self.book().sweep(self.retention, now)
-    }
-
     /// Returns what `account` may know of a request; another account's is unknown to it.
     pub(super) fn look_up(&self, id: &str, account: AccountId) -> Option<Snapshot> {
         let book = self.book();
@@ -247,6 +270,12 @@ impl Requests {
     /// Returns the number of a request's submit.
     pub(super) fn submit(&self, id: &str) -> Option<i64> {
         self.book().requests.get(id).map(|request| request.record.submit)
+    }
+
+    /// Returns how often work on a request was begun and not ended.
+    #[cfg(test)]
+    pub(super) fn starts(&self, id: &str) -> Option<u32> {
+        self.book().requests.get(id).map(|request| request.record.starts)
     }
 
     /// Returns the number of the next submit, as far as accepted ones tell.
@@ -284,7 +313,7 @@ impl Requests {
 
     pub(super) fn counts(&self) -> Counts {
         let book = self.book();
-        Counts { queued: book.queue.len() as u64, ..book.counts }
+        Counts { queued: book.queue.waiting() as u64, ..book.counts }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -306,11 +335,6 @@ impl Snapshot {
 }
 
 impl Book {
-    /// Counts what takes up the queue.
-    fn waiting(&self) -> usize {
-        self.queue.len() + self.reserved
-    }
-
     /// Counts a request that has ended, and remembers its callback.
     fn count_end(&mut self, record: &Record) {
         match record.status {
@@ -323,25 +347,6 @@ impl Book {
         if let Some(due) = record.callback.as_ref().and_then(|callback| callback.due) {
             self.callbacks.insert((due, record.id.clone()));
         }
-    }
-
-    fn sweep(&mut self, retention: Retention, now: Timestamp) -> Vec<(AccountId, Record)> {
-        let mut swept = Vec::new();
-        while let Some(oldest) = self.finished.front() {
-            let too_many = self.finished.len() > 1
-                && (self.finished.len() > retention.requests || self.kept_bytes > retention.bytes);
-            let ended = self.requests.get(oldest).and_then(|request| request.record.completed_at);
-            let too_old = ended.is_none_or(|at| elapsed(at, now) > retention.age);
-            if !too_many && !too_old {
-                break;
-            }
-            let oldest = self.finished.pop_front().and_then(|id| self.requests.remove(&id));
-            if let Some(Request { account, record, .. }) = oldest {
-                self.kept_bytes -= record.result.map_or(0, |result| result.bytes);
-                swept.push((account, record));
-            }
-        }
-        swept
     }
 }
 

@@ -10,7 +10,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Request, State},
-    middleware::{Next, from_fn, map_response},
+    middleware::{Next, from_fn, from_fn_with_state, map_response},
     response::{IntoResponse as _, Response},
     routing::{MethodRouter, get, post},
 };
@@ -20,11 +20,13 @@ use http::{
     header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
 };
 use serde_json::{Value, json};
+use url::Url;
 
 use super::{
     local_files::{LOCAL_FILES_PATH, local_file},
     media::{media, media_path},
     openapi::openapi,
+    pages::refuse_pages,
     ready::ready,
     refusal::Refusal,
     shared::Shared,
@@ -47,8 +49,8 @@ pub(super) fn public_routes(base_url: &str) -> Vec<(String, MethodRouter<Arc<Sha
     ]
 }
 
-/// Builds the router; every error has the documented shape.
-pub(super) fn router(shared: Arc<Shared>) -> Router {
+/// Builds the router; every error has the documented shape. `own` is the public URL.
+pub(super) fn router(shared: Arc<Shared>, own: Url) -> Router {
     let mut router = Router::new();
     for (path, handler) in public_routes(&shared.base_url) {
         router = router.route(&path, handler);
@@ -59,9 +61,13 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     if shared.settings.record_submits {
         router = router.merge(books());
     }
-    router
+    router = router
         .method_not_allowed_fallback(async || Refusal::method_not_allowed())
-        .fallback(async || Refusal::not_found("There is nothing at this address."))
+        .fallback(async || Refusal::not_found("There is nothing at this address."));
+    if shared.settings.keys.is_empty() {
+        router = router.layer(from_fn_with_state(Arc::new(own), refuse_pages));
+    }
+    router
         // `body` has a limit of its own, which answers in the documented shape.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn(survive))

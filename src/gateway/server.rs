@@ -8,8 +8,9 @@ use url::Url;
 
 use super::{
     callback::call_back,
-    connection::{Switch, SwitchedListener},
+    connection::SwitchedListener,
     routes::router,
+    serving,
     settings::GatewaySettings,
     shared::{Shared, now},
     stats::GatewayStats,
@@ -25,21 +26,28 @@ use crate::{
 /// for a download over loopback, short enough for an impatient operator.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// A gateway could not be opened or has broken down.
+/// A gateway could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// Strangers could reach it, and nothing would stop them.
     #[error(
-        "`{0}` can be reached from other machines, so name at least one key, or listen on 127.0.0.1"
+        "`{0}` can be reached from other machines, so it needs keys: name their file with `--keys`, which `restore-batch gateway-key NAME --file FILE` makes, or listen on 127.0.0.1"
     )]
     KeysNeeded(SocketAddr),
     /// It would not know its own address.
     #[error(
-        "`{0}` stands for every address of this machine, so name the base URL that clients use"
+        "`{0}` stands for every address of this machine; name the one that clients use with `--public-url`, such as `--public-url http://192.0.2.7:8787`"
     )]
     BaseUrlNeeded(SocketAddr),
+    /// The base URL could not be given out, or would tell what nobody should know.
+    #[error(
+        "the public URL must be like `https://restore.example.org` or `https://example.org/restore`, without user name, password, `?` and `#`; correct `--public-url`"
+    )]
+    BaseUrl,
     /// The address is taken, or not this machine's.
-    #[error("`{address}` cannot be listened on")]
+    #[error(
+        "`{address}` cannot be listened on; choose an address of this machine and a free port with `--listen`"
+    )]
     Listen {
         /// What was asked for.
         address: SocketAddr,
@@ -52,9 +60,6 @@ pub enum GatewayError {
     /// TLS cannot be set up.
     #[error("the HTTP client cannot be set up")]
     Client(#[from] reqwest::Error),
-    /// The listening socket has failed.
-    #[error("serving has failed")]
-    Serve(#[source] io::Error),
 }
 
 /// A gateway that listens, and works once it is [served](Self::serve).
@@ -119,42 +124,42 @@ impl Gateway {
     /// Serves until `shutdown` is cancelled. Then nothing more is accepted, work in
     /// progress is put back into the queue for the next start, and answers and callbacks
     /// under way get five seconds.
-    ///
-    /// # Errors
-    ///
-    /// [`GatewayError::Serve`] when the listening socket fails.
-    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), GatewayError> {
+    pub async fn serve(self, shutdown: CancellationToken) {
         let shared = self.handle.shared;
         let stop = shared.stop.clone();
         // However this ends, also by being dropped, the workers stop.
         let _stop_workers = stop.clone().drop_guard();
-        let service = router(Arc::clone(&shared)).into_make_service_with_connect_info::<Switch>();
-        let server = axum::serve(SwitchedListener::new(self.listener), service)
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let listener = SwitchedListener::new(self.listener);
+        let serving =
+            serving::serve(listener, router(Arc::clone(&shared), self.base_url), stop.clone());
         let all = async {
             let working = work(Arc::clone(&shared));
             let calling = call_back(Arc::clone(&shared));
             let sweeping = sweep(Arc::clone(&shared));
-            let (outcome, (), (), ()) = tokio::join!(server, working, calling, sweeping);
-            outcome.map_err(GatewayError::Serve)
+            tokio::join!(serving, working, calling, sweeping);
         };
         let end = async {
             shutdown.cancelled().await;
             stop.cancel();
             tokio::time::sleep(DRAIN).await;
         };
-        let outcome = tokio::select! {
+        tokio::select! {
             biased;
-            ended = all => ended,
-            () = end => Ok(()),
-        };
+            () = all => {}
+            () = end => {}
+        }
         shared.state.close().await;
-        outcome
     }
 }
 
 fn base_url(settings: &GatewaySettings, address: SocketAddr) -> Result<Url, GatewayError> {
     if let Some(base_url) = &settings.base_url {
+        let web = matches!(base_url.scheme(), "http" | "https") && base_url.has_host();
+        let anybody = base_url.username().is_empty() && base_url.password().is_none();
+        let plain = base_url.query().is_none() && base_url.fragment().is_none();
+        if !(web && anybody && plain) {
+            return Err(GatewayError::BaseUrl);
+        }
         return Ok(base_url.clone());
     }
     let needed = || GatewayError::BaseUrlNeeded(address);

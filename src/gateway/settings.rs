@@ -12,7 +12,7 @@ use std::{
 use governor::Quota;
 use url::Url;
 
-use super::{callback::PAUSES, keys::AccessKey, local_files::LocalFiles};
+use super::{callback, keys::AccessKey, local_files::LocalFiles, source};
 use crate::{core::Micros, engine::DecodeLimits, fetch::GetLimits};
 
 /// The hosted service's price of one request, in micro-dollars: 0.0031 USD.
@@ -36,7 +36,8 @@ pub struct GatewaySettings {
     /// Most pictures being fetched and restored at once, if
     /// [`memory_pixels`](Self::memory_pixels) has room for them.
     pub workers: NonZeroUsize,
-    /// Most requests that wait; one more is answered with 429.
+    /// Most requests that wait; one more is answered with 429. With several keys, none may
+    /// have more of them wait than it leaves places free.
     pub queue_length: NonZeroUsize,
     /// How often one key may submit that does not say so itself; `None` for as often as it
     /// likes.
@@ -51,6 +52,9 @@ pub struct GatewaySettings {
     pub allow_private: bool,
     /// Size of, and time for, one `img`.
     pub source: GetLimits,
+    /// Pauses between the tries to fetch one `img` while a fault may pass, of which there is
+    /// one more. Each is lengthened by up to a fifth.
+    pub source_pauses: Vec<Duration>,
     /// Pixels and memory of one `img`.
     pub decode: DecodeLimits,
     /// Most pixels in memory at once, of decoded pictures and of their results. A pixel
@@ -89,11 +93,12 @@ impl Default for GatewaySettings {
             balance: None,
             allow_private: false,
             source: GetLimits { total_timeout: Duration::from_mins(1), ..GetLimits::default() },
+            source_pauses: source::PAUSES.to_vec(),
             decode: DecodeLimits::default(),
             memory_pixels: MEMORY_PIXELS,
             retention: Retention::default(),
             state: None,
-            callback_pauses: PAUSES.to_vec(),
+            callback_pauses: callback::PAUSES.to_vec(),
             local_files: None,
             record_submits: false,
             faults: GatewayFaults::default(),

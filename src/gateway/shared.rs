@@ -1,25 +1,30 @@
 //! What handlers and workers of one gateway have in common.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicI64, Ordering},
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
 };
 
 use jiff::Timestamp;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
     accounts::{AccountId, Accounts},
     faults::Fault,
-    idempotency::Idempotency,
+    idempotency::{Idempotency, KEY_OF_ANOTHER_BODY},
     pace::Pace,
     pixels::PixelBudget,
+    ready::Readiness,
     refusal::Refusal,
-    requests::Requests,
+    requests::{Full, Requests},
     settings::GatewaySettings,
     stats::{GatewayStats, SubmitRecord, Visits},
-    store::{Callback, Ended, ID_PREFIX, IdempotencyKey, Kept, Record, State},
+    store::{Callback, Ended, ID_PREFIX, IdempotencyKey, Kept, Record, State, sweep_orphans},
 };
 use crate::{
     api::wire::{Status, SubmitBody},
@@ -42,6 +47,7 @@ pub(super) struct Shared {
     pub(super) pace: Pace,
     pub(super) record: SubmitRecord,
     pub(super) visits: Visits,
+    pub(super) readiness: Readiness,
     /// Cancelled when the gateway is to end.
     pub(super) stop: CancellationToken,
     /// True while something takes requests from the queue.
@@ -73,7 +79,9 @@ impl Shared {
     ) -> Self {
         let accounts = Accounts::new(&settings, kept.spent);
         let queue_length = settings.queue_length.get();
-        let requests = Requests::new(settings.retention, queue_length, state.results());
+        let shared_queue = settings.keys.len() > 1;
+        let results = state.results();
+        let requests = Requests::new(settings.retention, queue_length, shared_queue, results);
         let idempotency = Idempotency::default();
         let records = kept.records.into_iter().filter_map(|record| {
             let account = accounts.named(&record.account)?;
@@ -93,6 +101,7 @@ impl Shared {
             pace: Pace::new(settings.workers),
             record: SubmitRecord::new(settings.record_submits),
             visits: Visits::default(),
+            readiness: Readiness::default(),
             stop: CancellationToken::new(),
             working: AtomicBool::new(false),
             idempotency,
@@ -111,8 +120,8 @@ impl Shared {
     /// # Errors
     ///
     /// 402 without the money, 422 with an idempotency key of another body, 429 with a full
-    /// queue, 503 when the gateway is ending or the disk takes nothing, 500 when nobody
-    /// knows whether it was kept.
+    /// queue or share of it, 503 when the gateway is ending or the request was certainly not
+    /// kept, 500 when nobody knows whether it was.
     pub(super) async fn accept(
         self: &Arc<Self>,
         account: AccountId,
@@ -137,9 +146,13 @@ impl Shared {
         if self.stop.is_cancelled() {
             return Err(Refusal::shutting_down());
         }
-        let place = self.requests.reserve().ok_or_else(|| {
+        let place = self.requests.reserve(account).map_err(|full| {
             let pause = self.pace.until_room(self.requests.counts().queued);
-            Refusal::too_many_requests("The queue is full.", pause)
+            let message = match full {
+                Full::Whole => "The queue is full.",
+                Full::Share => "Your share of the queue is full; the rest is kept for others.",
+            };
+            Refusal::too_many_requests(message, pause)
         })?;
         let charged = self.accounts.charge(account)?;
         let Submission { number, body: SubmitBody { img, scale, version }, .. } = submission;
@@ -159,25 +172,64 @@ impl Shared {
             error: None,
             result: None,
             report: None,
+            starts: 0,
             charged,
             idempotency: submission.idempotency,
             callback: callback.map(|url| Callback { url, attempts: 0, due: None }),
         };
-        if let Err(error) = self.state.store.accept(record.clone()).await {
-            tracing::error!(%error, "a request could not be kept");
-            self.accounts.refund(account, charged);
-            return Err(match error {
-                // Before anything was written.
-                SqliteError::Full | SqliteError::Locked | SqliteError::Replaced => {
-                    Refusal::not_kept()
-                }
-                _ => Refusal::internal(),
-            });
-        }
+        let known = match self.state.store.accept(record.clone()).await {
+            Ok(known) => known.map(|known| *known),
+            Err(error) => {
+                tracing::error!(%error, "a request could not be kept");
+                self.accounts.refund(account, charged);
+                return Err(match error {
+                    SqliteError::Uncertain(_) => Refusal::internal(),
+                    _ => Refusal::not_kept(),
+                });
+            }
+        };
+        let record = match known {
+            Some(known) => self.known_after_all(account, known, &record)?,
+            None => record,
+        };
         self.record.add(&record.img);
         let id = record.id.clone();
-        self.requests.accept(place, account, record);
+        self.requests.accept(place, record);
         Ok(id)
+    }
+
+    /// Takes up a request that was kept, though that was not known: the commit had failed
+    /// in the middle, and now its client asks for it again with the same idempotency key.
+    /// It was charged durably then, and what `asked` for it now was charged counts for it.
+    ///
+    /// # Errors
+    ///
+    /// 422 when it is of another body.
+    fn known_after_all(
+        &self,
+        account: AccountId,
+        known: Record,
+        asked: &Record,
+    ) -> Result<Record, Refusal> {
+        let body = |record: &Record| record.idempotency.as_ref().map(|given| given.body);
+        self.accounts.refund(account, asked.charged);
+        if body(&known) != body(asked) {
+            return Err(Refusal::unprocessable(KEY_OF_ANOTHER_BODY));
+        }
+        self.accounts.book(account, known.charged);
+        tracing::info!(request.id = %known.id, "it was kept after all");
+        Ok(known)
+    }
+
+    /// Keeps how often work on a request was begun and not ended.
+    ///
+    /// # Errors
+    ///
+    /// When it may not have been kept.
+    pub(super) async fn count_starts(&self, id: &str, starts: u32) -> Result<(), SqliteError> {
+        self.state.store.starts(id, starts).await?;
+        self.requests.set_starts(id, starts);
+        Ok(())
     }
 
     /// Ends a request that was taken up: durably first, then for everyone to see.
@@ -196,26 +248,41 @@ impl Shared {
         Ok(())
     }
 
-    /// Forgets the requests whose time is over. The row goes before the file: a file
-    /// without a row is swept at the next start.
+    /// Removes the requests whose time is over. The row goes first, so that it never
+    /// promises a file that is gone; then the book forgets it, so that what could not be
+    /// removed is tried again with the next sweep; and then the file.
     pub(super) async fn sweep(&self) {
-        let swept = self.requests.sweep(now());
-        if swept.is_empty() {
+        let ids = self.requests.overdue(now());
+        if ids.is_empty() {
             return;
         }
-        for (account, record) in &swept {
-            self.idempotency.forget(*account, record);
-        }
-        let ids = swept.iter().map(|(_, record)| record.id.clone()).collect();
-        if let Err(error) = self.state.store.remove(ids).await {
-            tracing::warn!(%error, "old requests could not be removed; the next start tries again");
+        if let Err(error) = self.state.store.remove(ids.clone()).await {
+            tracing::warn!(%error, "old requests could not be removed; the next sweep tries again");
             return;
         }
-        for (_, record) in swept.iter().filter(|(_, record)| record.result.is_some()) {
+        for (account, record) in self.requests.forget(&ids) {
+            self.idempotency.forget(account, &record);
+            if record.callback_is_due() {
+                tracing::warn!(request.id = %record.id, "no room: swept before it was called back");
+            }
+            if record.result.is_none() {
+                continue;
+            }
             let path = self.requests.result_path(&record.id);
             if let Err(error) = tokio::fs::remove_file(&path).await {
-                tracing::warn!(%error, "an old result could not be removed");
+                tracing::warn!(%error, path = %path.display(), "an old result could not be removed");
             }
+        }
+    }
+
+    /// Removes results that no request knows and whose time is over.
+    pub(super) async fn sweep_orphans(&self) {
+        let (results, age) = (self.state.results(), self.settings.retention.age);
+        let sweeping = spawn_blocking(move || sweep_orphans(&results, age, now()));
+        match sweeping.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "removed results that no request knows"),
+            Err(error) => tracing::warn!(%error, "results that no request knows were not removed"),
         }
     }
 

@@ -18,6 +18,7 @@ use super::{
     faults::Fault,
     requests::Order,
     shared::{Shared, now},
+    source::{Unfetched, fetch},
     store::{Ended, ResultFacts},
 };
 use crate::{
@@ -38,6 +39,10 @@ const KEEP_AGAIN: Duration = Duration::from_secs(1);
 
 /// Longest time between two sweeps; a shorter retention is looked at more often.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
+/// How often work on a picture is begun that ends the process. The first time it may have
+/// been another's fault, the second time bad luck such as a power cut; it was alone then.
+const MOST_STARTS: u32 = 3;
 
 /// How a request ends.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +115,7 @@ pub(super) async fn sweep(shared: Arc<Shared>) {
     let sweeping = async {
         loop {
             shared.sweep().await;
+            shared.sweep_orphans().await;
             sleep(every).await;
         }
     };
@@ -120,7 +126,7 @@ async fn process(shared: &Arc<Shared>, order: Order) {
     let started = Instant::now();
     let restoring = restore(shared, &order);
     let Some(Some(ending)) = shared.stop.run_until_cancelled(restoring).await else {
-        shared.requests.put_back(&order.id, now());
+        put_back(shared, &order.id).await;
         return;
     };
     let id = &order.id;
@@ -142,14 +148,38 @@ async fn keep(shared: &Shared, id: &str, ended: Ended) {
     while let Err(error) = shared.conclude(id, ended.clone()).await {
         tracing::error!(request.id = %id, %error, "the end of a request could not be kept");
         if shared.stop.run_until_cancelled(sleep(KEEP_AGAIN)).await.is_none() {
-            shared.requests.put_back(id, now());
+            put_back(shared, id).await;
             return;
         }
     }
 }
 
+/// Lets a request wait for the next start. That it was begun is no fault of its.
+async fn put_back(shared: &Shared, id: &str) {
+    if let Err(error) = shared.count_starts(id, 0).await {
+        tracing::warn!(request.id = %id, %error, "work that was put back counts as ended by a crash");
+    }
+    shared.requests.put_back(id, now());
+}
+
+/// Keeps that the part of the work begins that may end the process, however often that has
+/// to be tried: a picture that is not counted could stop the gateway at each start.
+async fn begin(shared: &Shared, order: &Order) {
+    let starts = order.starts.saturating_add(1);
+    while let Err(error) = shared.count_starts(&order.id, starts).await {
+        tracing::error!(request.id = %order.id, %error, "the begin of work could not be kept");
+        sleep(KEEP_AGAIN).await;
+    }
+}
+
 /// Returns how the request ends, or `None` when the gateway ends first.
 async fn restore(shared: &Arc<Shared>, order: &Order) -> Option<Ending> {
+    if order.starts >= MOST_STARTS {
+        return Some(Ending::Error(format!(
+            "restoring this picture has ended the gateway {} times; it is not tried again",
+            order.starts
+        )));
+    }
     let faults = &shared.settings.faults;
     sleep(faults.latency(order.submit)).await;
     if faults.hits(Fault::ServiceError, order.submit) {
@@ -158,17 +188,26 @@ async fn restore(shared: &Arc<Shared>, order: &Order) -> Option<Ending> {
     if faults.hits(Fault::Failed, order.submit) {
         return Some(Ending::Failed("failed, by request".to_owned()));
     }
-    let mut source = Vec::new();
-    let fetched = shared.client.get_to(&order.img, &mut source, &shared.settings.source).await;
-    if let Err(error) = fetched {
-        return Some(Ending::Failed(format!("the picture could not be fetched: {error}")));
-    }
+    let source = match fetch(shared, order).await {
+        Ok(source) => source,
+        Err(Unfetched::ForNow(why)) => return Some(Ending::Error(why)),
+        Err(Unfetched::ForGood(why)) => return Some(Ending::Failed(why)),
+    };
     let limits = shared.settings.decode;
     let size = match picture_size(&source, &limits) {
         Ok(size) => size,
         Err(error) => return Some(Ending::Failed(error.to_string())),
     };
-    let room = shared.pixels.take(size, order.scale).await;
+    // Before it waits for memory and takes it.
+    if let Err(error) = shared.engine.check(size, order.scale) {
+        return Some(Ending::Failed(error.to_string()));
+    }
+    // A picture that may have ended the process takes no others with it.
+    let room = match order.starts {
+        0 => shared.pixels.take(size, order.scale).await,
+        _ => shared.pixels.take_all().await,
+    };
+    begin(shared, order).await;
     let job = Job {
         engine: Arc::clone(&shared.engine),
         limits,

@@ -21,9 +21,10 @@ impl From<SqliteError> for LedgerError {
             SqliteError::Replaced => Self::Unavailable(format!(
                 "{error}; put it back before the next run, because only it knows what is paid for"
             )),
-            SqliteError::Full | SqliteError::Locked | SqliteError::Unavailable(_) => {
-                unavailable(error)
-            }
+            SqliteError::Full
+            | SqliteError::Locked
+            | SqliteError::Uncertain(_)
+            | SqliteError::Unavailable(_) => unavailable(error),
         }
     }
 }

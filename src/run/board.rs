@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use calls::EarlyCall;
 use pauses::PauseBook;
+pub use starts::most_unfetched;
 
 use super::{
     breaker::Breaker,

@@ -44,6 +44,7 @@ mod verdict;
 mod webhooks;
 mod worker;
 
+pub use board::most_unfetched;
 pub use coordinator::{Outcome, Parts, RunError, run};
 pub use intake::{
     Intake, IntakeError, IntakeNotice, IntakePlan, edition_content, header_of, new_row,

@@ -33,7 +33,10 @@ pub(crate) enum SqliteError {
     /// The file is no longer where it was opened.
     #[error("it was deleted or replaced while it was in use")]
     Replaced,
-    /// Anything else.
+    /// The commit has failed in the middle: what was written may be there or not.
+    #[error("it is not known whether this was written: {0}")]
+    Uncertain(String),
+    /// Anything else; nothing of the transaction was written.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -51,6 +54,16 @@ impl From<sqlx::Error> for SqliteError {
                 _ => Self::Unavailable(database.to_string()),
             },
             _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl SqliteError {
+    /// Returns what a failed commit says of what was to be written.
+    pub(crate) fn at_commit(error: sqlx::Error) -> Self {
+        match Self::from(error) {
+            certain @ (Self::Full | Self::Locked) => certain,
+            other => Self::Uncertain(other.to_string()),
         }
     }
 }

@@ -181,7 +181,7 @@ impl<B: Book> Writer<B> {
             self.book.apply(&mut transaction, command, batch, answers).await?;
         }
         self.book.end(&mut transaction).await?;
-        transaction.commit().await.map_err(SqliteError::from)?;
+        transaction.commit().await.map_err(SqliteError::at_commit)?;
         self.connection = Some(connection);
         Ok(())
     }

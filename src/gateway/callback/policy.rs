@@ -65,7 +65,10 @@ pub(super) fn judge(
     match pause {
         Some(pause) => {
             let spread = pause.mul_f64(1.0 + SPREAD * jitter.clamp(0.0, 1.0));
-            Verdict::Again { pause: spread.max(asked.unwrap_or_default()), why }
+            // The request and its result are kept as long, so that nobody may ask for years.
+            let longest = pauses.iter().max().copied().unwrap_or_default();
+            let asked = asked.unwrap_or_default().min(longest);
+            Verdict::Again { pause: spread.max(asked), why }
         }
         None => Verdict::GiveUp(format!("{why}, {tries} times")),
     }
@@ -128,13 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_pause_that_is_asked_for_is_kept() {
+    fn a_longer_pause_that_is_asked_for_is_kept_within_reason() {
         let busy = |seconds| {
             let posted = Posted { status: 503, retry_after: Some(Duration::from_secs(seconds)) };
             pause(&Ok(posted), 1, 0.0)
         };
         assert_eq!(busy(60), Some(Duration::from_mins(1)));
         assert_eq!(busy(1), Some(PAUSES[0]));
+        assert_eq!(busy(u64::MAX), PAUSES.last().copied());
     }
 
     proptest! {

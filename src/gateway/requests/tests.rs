@@ -13,7 +13,7 @@ fn account() -> AccountId {
 }
 
 fn book(retention: Retention) -> Requests {
-    Requests::new(retention, 10, "/results".into())
+    Requests::new(retention, 10, false, "/results".into())
 }
 
 fn at(second: i64) -> Timestamp {
@@ -35,6 +35,7 @@ fn record(number: i64) -> Record {
         error: None,
         result: None,
         report: None,
+        starts: 0,
         charged: Micros(5),
         idempotency: None,
         callback: None,
@@ -49,7 +50,7 @@ fn ended(status: Status, bytes: Option<u64>, second: i64) -> Ended {
 
 fn accept(requests: &Requests, record: Record) -> String {
     let id = record.id.clone();
-    requests.accept(requests.reserve().unwrap(), account(), record);
+    requests.accept(requests.reserve(account()).unwrap(), record);
     id
 }
 
@@ -67,7 +68,12 @@ fn completed(requests: &Requests, number: i64, bytes: u64) -> String {
 }
 
 fn swept(requests: &Requests) -> Vec<i64> {
-    requests.sweep(at(3)).iter().map(|(_, record)| record.submit).collect()
+    swept_at(requests, 3)
+}
+
+fn swept_at(requests: &Requests, second: i64) -> Vec<i64> {
+    let forgotten = requests.forget(&requests.overdue(at(second)));
+    forgotten.iter().map(|(_, record)| record.submit).collect()
 }
 
 #[test]
@@ -121,15 +127,15 @@ fn endings_are_counted_explained_and_refunded_if_ours() {
 
 #[test]
 fn the_queue_counts_what_waits_and_what_is_about_to() {
-    let requests = Requests::new(Retention::default(), 2, "/results".into());
+    let requests = Requests::new(Retention::default(), 2, false, "/results".into());
     accept(&requests, record(0));
-    let place = requests.reserve().unwrap();
-    assert!(requests.reserve().is_none());
+    let place = requests.reserve(account()).unwrap();
+    assert_eq!(requests.reserve(account()).unwrap_err(), Full::Whole);
     drop(place);
     accept(&requests, record(1));
-    assert!(requests.reserve().is_none());
+    assert!(requests.reserve(account()).is_err());
     requests.try_take(at(1)).unwrap();
-    assert!(requests.reserve().is_some());
+    assert!(requests.reserve(account()).is_ok());
 }
 
 #[test]
@@ -138,13 +144,28 @@ fn what_was_kept_is_taken_up_in_order() {
     completed(&first, 0, 7);
     completed(&first, 1, 8);
     let kept: Vec<_> = [0, 1].map(|n| first.book().requests[&record(n).id].record.clone()).into();
-    let again = Requests::new(Retention { requests: 1, ..Retention::default() }, 1, "/r".into());
+    let one = Retention { requests: 1, ..Retention::default() };
+    let again = Requests::new(one, 1, false, "/r".into());
     again.restore(kept.into_iter().chain([record(2), record(3)]).map(|kept| (account(), kept)));
     assert_eq!(again.counts(), Counts { queued: 2, completed: 2, ..Counts::default() });
-    assert!(again.reserve().is_none(), "more than the queue takes");
+    assert!(again.reserve(account()).is_err(), "more than the queue takes");
     assert_eq!(again.try_take(at(1)).unwrap().submit, 2);
     assert_eq!(again.try_take(at(1)).unwrap().submit, 3);
     assert_eq!(swept(&again), [0]);
+}
+
+#[test]
+fn what_may_have_ended_the_process_is_taken_last() {
+    let requests = book(Retention::default());
+    let kept = [(0, 1), (1, 0), (2, 2), (3, 0)];
+    let kept = kept.map(|(number, starts)| (account(), Record { starts, ..record(number) }));
+    requests.restore(kept);
+    let taken = std::iter::from_fn(|| requests.try_take(at(1)));
+    let taken: Vec<_> = taken.map(|order| (order.submit, order.starts)).collect();
+    assert_eq!(taken, [(1, 0), (3, 0), (0, 1), (2, 2)]);
+    requests.set_starts("gfpgan_0", 0);
+    requests.put_back("gfpgan_0", at(2));
+    assert_eq!(requests.try_take(at(3)).unwrap().starts, 0);
 }
 
 #[test]
@@ -184,6 +205,23 @@ fn the_oldest_finished_requests_are_swept_by_count() {
 }
 
 #[test]
+fn what_could_not_be_removed_is_found_again() {
+    let requests = book(Retention { requests: 1, ..Retention::default() });
+    for number in 0..4 {
+        completed(&requests, number, 1);
+    }
+    let overdue = requests.overdue(at(3));
+    assert_eq!(overdue.len(), 3);
+    assert_eq!(requests.overdue(at(3)), overdue, "nothing is forgotten yet");
+    let out_of_order = [overdue[1].clone()];
+    assert_eq!(requests.forget(&out_of_order).len(), 1);
+    assert!(requests.forget(&out_of_order).is_empty(), "only once");
+    assert_eq!(requests.overdue(at(3)), [overdue[0].clone(), overdue[2].clone()]);
+    assert_eq!(swept(&requests), [0, 2]);
+    assert!(requests.overdue(at(3)).is_empty());
+}
+
+#[test]
 fn and_by_bytes_but_never_the_newest() {
     let requests = book(Retention { requests: 10, bytes: 100, ..Retention::default() });
     completed(&requests, 0, 60);
@@ -206,14 +244,36 @@ fn and_by_age_and_then_also_the_newest() {
     requests.try_take(at(1)).unwrap();
     completed(&requests, 1, 1);
     pass(&requests, 2, ended(Status::Failed, None, 5));
-    let swept = |second| {
-        let swept = requests.sweep(at(second));
-        swept.iter().map(|(_, record)| record.submit).collect::<Vec<_>>()
-    };
-    assert!(swept(12).is_empty());
-    assert_eq!(swept(13), [1]);
-    assert_eq!(swept(1_000), [2]);
+    assert!(swept_at(&requests, 12).is_empty());
+    assert_eq!(swept_at(&requests, 13), [1]);
+    assert_eq!(swept_at(&requests, 1_000), [2]);
     assert!(requests.look_up(&waiting, account()).is_some(), "it has not ended");
+}
+
+#[test]
+fn a_request_stays_until_it_is_called_back_unless_there_is_no_room() {
+    let retention = Retention { requests: 1, bytes: 100, age: Duration::from_secs(10) };
+    let requests = book(retention);
+    let pass = |number, bytes| {
+        let url = format!("https://c/{number}");
+        let callback = Some(Callback { url, attempts: 0, due: None });
+        let id = accept(&requests, Record { callback, ..record(number) });
+        requests.try_take(at(1)).unwrap();
+        let end = ended(Status::Completed, Some(bytes), 2);
+        requests.finish(requests.as_ended(&id, end).unwrap().1);
+        id
+    };
+    let (first, second) = (pass(0, 40), pass(1, 40));
+    completed(&requests, 2, 10);
+    assert!(swept(&requests).is_empty(), "neither by number");
+    assert_eq!(swept_at(&requests, 1_000), [2], "nor by age, and nobody else stays for it");
+    assert_eq!(requests.callbacks_due(at(1_000)).len(), 2);
+    requests.set_callback(&first, 1, Some(at(2_000)));
+    assert!(swept_at(&requests, 1_000).is_empty());
+    requests.set_callback(&second, 1, None);
+    assert_eq!(swept_at(&requests, 1_000), [1]);
+    completed(&requests, 3, 90);
+    assert_eq!(swept(&requests), [0], "the disk comes first");
 }
 
 #[tokio::test]

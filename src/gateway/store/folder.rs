@@ -169,13 +169,17 @@ impl Store {
         Ok((Self { writing: writer.start() }, kept))
     }
 
-    /// Keeps a request and charges for it.
+    /// Keeps a request and charges for it. If its idempotency key names a request already,
+    /// that one is returned, and nothing is kept or charged.
     ///
     /// # Errors
     ///
-    /// [`SqliteError::Full`], [`SqliteError::Locked`] and [`SqliteError::Replaced`] when it
-    /// was certainly not kept; all others leave that open.
-    pub(in crate::gateway) async fn accept(&self, record: Record) -> Result<(), SqliteError> {
+    /// [`SqliteError::Uncertain`] leaves open whether it was kept; with all others it
+    /// certainly was not.
+    pub(in crate::gateway) async fn accept(
+        &self,
+        record: Record,
+    ) -> Result<Option<Box<Record>>, SqliteError> {
         self.write(|reply| Command::Accept(Box::new(record), reply)).await
     }
 
@@ -190,6 +194,20 @@ impl Store {
         refund: Micros,
     ) -> Result<(), SqliteError> {
         self.write(|reply| Command::End(Box::new(record), refund, reply)).await
+    }
+
+    /// Keeps how often work on a request was begun and not ended.
+    ///
+    /// # Errors
+    ///
+    /// [`SqliteError`] when it may not have been kept.
+    pub(in crate::gateway) async fn starts(
+        &self,
+        id: &str,
+        starts: u32,
+    ) -> Result<(), SqliteError> {
+        let id = Arc::from(id);
+        self.write(|reply| Command::Starts { id, starts, reply }).await
     }
 
     /// Keeps how often a callback was tried in vain, and when it is to be tried next.
@@ -225,8 +243,9 @@ impl Store {
         self.write(Command::Probe).await
     }
 
-    async fn write(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), SqliteError> {
-        let stopped = |_| Err(SqliteError::Unavailable("the gateway has ended".to_owned()));
+    async fn write<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, SqliteError> {
+        // Perhaps in the middle of it.
+        let stopped = |_| Err(SqliteError::Uncertain("the gateway has ended".to_owned()));
         self.writing.write(command).await.unwrap_or_else(stopped)
     }
 }

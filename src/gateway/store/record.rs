@@ -30,6 +30,8 @@ pub(in crate::gateway) struct Record {
     pub(in crate::gateway) result: Option<ResultFacts>,
     /// What the engine did, as the status reply shows it.
     pub(in crate::gateway) report: Option<Value>,
+    /// How often work on it was begun and nothing ended it: the process was gone first.
+    pub(in crate::gateway) starts: u32,
     /// What it costs; nothing once it was refunded.
     pub(in crate::gateway) charged: Micros,
     pub(in crate::gateway) idempotency: Option<IdempotencyKey>,
@@ -74,6 +76,11 @@ pub(in crate::gateway) struct Ended {
 }
 
 impl Record {
+    /// Returns whether a callback is still to be delivered.
+    pub(in crate::gateway) fn callback_is_due(&self) -> bool {
+        self.callback.as_ref().is_some_and(|callback| callback.due.is_some())
+    }
+
     /// Ends the request: the callback, if one is wanted, is due at once, and ERROR costs
     /// nothing. Returns what is given back.
     pub(in crate::gateway) fn end(&mut self, ended: Ended) -> Micros {

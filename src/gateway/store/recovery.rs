@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::{
     folder::{State, StateError, at_path},
+    orphans::set_aside,
     record::{Ended, ID_PREFIX, ResultFacts},
     rows::Kept,
 };
@@ -36,7 +37,7 @@ pub(in crate::gateway) async fn recover(
     let known: HashMap<_, _> =
         kept.records.iter().map(|record| (record.id.clone(), record.status)).collect();
     let folder = results.clone();
-    let looked = tokio::task::spawn_blocking(move || look(&folder, &known)).await;
+    let looked = tokio::task::spawn_blocking(move || look(&folder, &known, now)).await;
     let found = looked
         .unwrap_or_else(|error| Err(io::Error::other(error)))
         .map_err(|source| StateError::Folder { path: results, source })?;
@@ -53,29 +54,32 @@ pub(in crate::gateway) async fn recover(
     Ok(())
 }
 
-/// Removes every result that no request needs, and returns the results of requests that have
-/// not ended.
+/// Removes every result that its request does not need, sets aside what no request knows,
+/// and returns the results of requests that have not ended.
 fn look(
     folder: &Path,
     states: &HashMap<String, Status>,
+    now: Timestamp,
 ) -> io::Result<HashMap<String, ResultFacts>> {
     let swept = sweep_leftovers(folder)?;
-    let mut found = HashMap::new();
+    let (mut found, mut orphans) = (HashMap::new(), Vec::new());
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         // What is not ours by its name stays: somebody may have chosen a folder in use.
         let ours = name.strip_suffix(".png").filter(|id| id.starts_with(ID_PREFIX));
-        let Some(id) = ours else { continue };
+        let Some(id) = ours.filter(|_| path.is_file()) else { continue };
         match states.get(id) {
             Some(Status::Completed) => {}
             Some(Status::Queued) => match whole(&path)? {
                 Some(result) => drop(found.insert(id.to_owned(), result)),
                 None => remove(path)?,
             },
-            _ => remove(path)?,
+            Some(Status::Processing | Status::Failed | Status::Error) => remove(path)?,
+            None => orphans.push(path),
         }
     }
+    set_aside(folder, &orphans, now)?;
     if swept > 0 {
         tracing::info!(swept, "removed results that were not finished");
     }
@@ -140,7 +144,7 @@ mod tests {
             ("gfpgan_failed", Status::Failed),
         ];
         let states = states.map(|(id, status)| (id.to_owned(), status)).into();
-        let found = look(folder.path(), &states).unwrap();
+        let found = look(folder.path(), &states, Timestamp::now()).unwrap();
         let bytes = png.len() as u64;
         let facts = ResultFacts { bytes, blake3: blake3::hash(&png) };
         assert_eq!(found, HashMap::from([("gfpgan_open".to_owned(), facts)]));
@@ -149,6 +153,9 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        assert_eq!(left, ["gfpgan_done.png", "gfpgan_folder", "gfpgan_open.png", "holiday.png"]);
+        let expected =
+            ["gfpgan_done.png", "gfpgan_folder", "gfpgan_open.png", "holiday.png", "orphaned"];
+        assert_eq!(left, expected);
+        assert_eq!(fs::read(folder.path().join("orphaned/gfpgan_unknown.png")).unwrap(), png);
     }
 }

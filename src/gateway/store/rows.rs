@@ -13,6 +13,8 @@ const ACCOUNTS: &str = "SELECT name, spent FROM accounts ORDER BY name";
 /// Ids begin with the time of acceptance, so that this is the order of the queue.
 const REQUESTS: &str = "SELECT * FROM requests ORDER BY id";
 
+const BY_KEY: &str = "SELECT * FROM requests WHERE account = ?1 AND idempotency_key = ?2";
+
 /// Everything that was kept.
 #[derive(Debug, Default)]
 pub(in crate::gateway) struct Kept {
@@ -32,6 +34,16 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<Kept, Sqli
     })
 }
 
+/// Reads the request that a key of an account names.
+pub(super) async fn by_key(
+    connection: &mut SqliteConnection,
+    account: &str,
+    key: &str,
+) -> Result<Option<Record>, SqliteError> {
+    let found = sqlx::query(BY_KEY).bind(account).bind(key).fetch_optional(connection).await?;
+    found.as_ref().map(record).transpose()
+}
+
 fn record(row: &SqliteRow) -> Result<Record, SqliteError> {
     let word: &str = row.try_get("state")?;
     let report: Option<&str> = row.try_get("report")?;
@@ -49,6 +61,7 @@ fn record(row: &SqliteRow) -> Result<Record, SqliteError> {
         error: row.try_get("error")?,
         result: result(row)?,
         report: report.map(serde_json::from_str).transpose().map_err(|_| damaged("no JSON"))?,
+        starts: row.try_get("starts")?,
         charged: Micros(row.try_get("charged")?),
         idempotency: idempotency(row)?,
         callback: callback(row)?,

@@ -25,8 +25,9 @@ fn record(id: &str) -> Record {
         error: None,
         result: None,
         report: None,
+        starts: 0,
         charged: Micros(10),
-        idempotency: Some(IdempotencyKey { key: "k".to_owned(), body: blake3::hash(b"b") }),
+        idempotency: Some(IdempotencyKey { key: format!("k-{id}"), body: blake3::hash(b"b") }),
         callback: Some(Callback { url: "https://c/?t=1".to_owned(), attempts: 0, due: None }),
     }
 }
@@ -74,6 +75,12 @@ async fn a_request_is_kept_as_it_was() {
     state.close().await;
     let (state, kept) = open(folder.path()).await;
     assert_eq!(one(&kept), (record("whole"), Micros(20)), "what was spent is not forgotten");
+
+    state.store.starts("whole", 2).await.unwrap();
+    state.close().await;
+    let (state, kept) = open(folder.path()).await;
+    assert_eq!(one(&kept).0, Record { starts: 2, ..record("whole") });
+    state.store.starts("whole", 0).await.unwrap();
 
     let mut ended = record("whole");
     assert_eq!(ended.end(completed()), Micros(0));
@@ -131,6 +138,21 @@ async fn many_at_once_are_all_kept() {
     let (_state, kept) = open(folder.path()).await;
     assert!(kept.records.iter().map(|record| &record.id).eq(&ids));
     assert_eq!(kept.spent, [("one".into(), Micros(3_000))]);
+}
+
+#[tokio::test]
+async fn a_key_names_one_request_whatever_was_heard_of_the_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, _) = open(folder.path()).await;
+    assert_eq!(state.store.accept(record("first")).await, Ok(None));
+    let again = Record { id: "again".to_owned(), ..record("first") };
+    assert_eq!(state.store.accept(again.clone()).await, Ok(Some(Box::new(record("first")))));
+    let another = Record { account: "two".into(), ..again };
+    assert_eq!(state.store.accept(another.clone()).await, Ok(None), "of another account");
+    state.close().await;
+    let (_state, kept) = open(folder.path()).await;
+    assert_eq!(kept.records, [another, record("first")]);
+    assert_eq!(kept.spent, [("one".into(), Micros(10)), ("two".into(), Micros(10))]);
 }
 
 #[tokio::test]

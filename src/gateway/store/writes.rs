@@ -6,13 +6,16 @@ use std::{collections::VecDeque, sync::Arc};
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use super::record::Record;
+use super::{
+    record::{IdempotencyKey, Record},
+    rows::by_key,
+};
 use crate::{
     core::Micros,
     sqlite::{self, Answers, Book, SqliteError, answer},
 };
 
-pub(super) type Reply = sqlite::Reply<(), SqliteError>;
+pub(super) type Reply<T = ()> = sqlite::Reply<T, SqliteError>;
 
 const CHARGE: &str = "INSERT INTO accounts (name, spent) VALUES (?1, ?2) \
      ON CONFLICT (name) DO UPDATE SET spent = spent + excluded.spent";
@@ -27,6 +30,9 @@ const END: &str = "UPDATE requests SET state = ?2, updated_at = ?3, completed_at
      error = ?4, result_bytes = ?5, result_blake3 = ?6, report = ?7, charged = ?8, \
      callback_due = ?9 WHERE id = ?1 AND state = 'QUEUED'";
 
+/// Only while it has not ended.
+const STARTS: &str = "UPDATE requests SET starts = ?2 WHERE id = ?1 AND state = 'QUEUED'";
+
 const CALLBACK: &str =
     "UPDATE requests SET callback_attempts = ?2, callback_due = ?3 WHERE id = ?1";
 
@@ -37,10 +43,13 @@ const PROBE: &str = "UPDATE probe SET probes = probes + 1";
 /// One write, with where to answer it.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// A new row, and its price from the account.
-    Accept(Box<Record>, Reply),
+    /// A new row, and its price from the account; answered with the row that has its
+    /// idempotency key already.
+    Accept(Box<Record>, Reply<Option<Box<Record>>>),
     /// The row as it has ended, and what the account gets back.
     End(Box<Record>, Micros, Reply),
+    /// How often work on a request was begun and not ended.
+    Starts { id: Arc<str>, starts: u32, reply: Reply },
     /// How often a callback was tried, and when it is next.
     Callback { id: Arc<str>, attempts: u32, due: Option<Timestamp>, reply: Reply },
     /// These requests are forgotten.
@@ -69,8 +78,13 @@ impl Book for RequestBook {
         answers: &mut Answers<SqliteError>,
     ) -> Result<(), SqliteError> {
         let (result, reply) = match command {
-            Command::Accept(record, reply) => (accept(connection, &record).await, reply),
+            Command::Accept(record, reply) => {
+                return answers.keep(reply, accept(connection, &record).await);
+            }
             Command::End(record, refund, reply) => (end(connection, &record, refund).await, reply),
+            Command::Starts { id, starts, reply } => {
+                (set_starts(connection, &id, starts).await, reply)
+            }
             Command::Callback { id, attempts, due, reply } => {
                 (callback(connection, &id, attempts, due).await, reply)
             }
@@ -88,8 +102,9 @@ impl Book for RequestBook {
 
     fn refuse(command: Command, error: SqliteError) {
         match command {
-            Command::Accept(_, reply)
-            | Command::End(.., reply)
+            Command::Accept(_, reply) => answer(reply, Err(error)),
+            Command::End(.., reply)
+            | Command::Starts { reply, .. }
             | Command::Callback { reply, .. }
             | Command::Remove(_, reply)
             | Command::Probe(reply) => answer(reply, Err(error)),
@@ -97,7 +112,15 @@ impl Book for RequestBook {
     }
 }
 
-async fn accept(connection: &mut SqliteConnection, record: &Record) -> Result<(), SqliteError> {
+async fn accept(
+    connection: &mut SqliteConnection,
+    record: &Record,
+) -> Result<Option<Box<Record>>, SqliteError> {
+    if let Some(IdempotencyKey { key, .. }) = &record.idempotency
+        && let Some(known) = by_key(connection, &record.account, key).await?
+    {
+        return Ok(Some(Box::new(known)));
+    }
     let charge = sqlx::query(CHARGE).bind(&*record.account).bind(record.charged.0);
     charge.execute(&mut *connection).await?;
     let idempotency = record.idempotency.as_ref();
@@ -115,7 +138,7 @@ async fn accept(connection: &mut SqliteConnection, record: &Record) -> Result<()
         .bind(record.callback.as_ref().map(|callback| callback.url.as_str()))
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(None)
 }
 
 async fn end(
@@ -141,6 +164,15 @@ async fn end(
         let refund = sqlx::query(CHARGE).bind(&*record.account).bind(-refund.0);
         refund.execute(connection).await?;
     }
+    Ok(())
+}
+
+async fn set_starts(
+    connection: &mut SqliteConnection,
+    id: &str,
+    starts: u32,
+) -> Result<(), SqliteError> {
+    sqlx::query(STARTS).bind(id).bind(starts).execute(connection).await?;
     Ok(())
 }
 

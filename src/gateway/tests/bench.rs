@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::wire::{KEY_HEADER, STATUS_PATH, SUBMIT_PATH},
-    engine::{Engine, EngineError, EngineReport, InstantEngine, Watch},
-    gateway::{AccessKey, Gateway, GatewayError, GatewayHandle, GatewaySettings, LocalFiles},
+    engine::{Engine, EngineError, EngineReport, InstantEngine, Watch, output_size},
+    gateway::{AccessKey, Gateway, GatewayHandle, GatewaySettings, LocalFiles},
 };
 
 /// The key of the bench's own client.
@@ -23,11 +23,12 @@ pub(super) fn access_key(name: &str, key: &str) -> AccessKey {
     AccessKey::new(name, &SecretString::from(key.to_owned()))
 }
 
-/// Settings with one key and local sources allowed.
+/// Settings with one key and local sources allowed, and pauses that a test can wait for.
 pub(super) fn settings() -> GatewaySettings {
     GatewaySettings {
         keys: vec![access_key("bench", KEY)],
         allow_private: true,
+        source_pauses: vec![Duration::from_millis(2); 2],
         local_files: Some(LocalFiles::new([7; 32])),
         ..GatewaySettings::default()
     }
@@ -45,7 +46,7 @@ pub(super) struct Bench {
     pub(super) base: String,
     pub(super) handle: GatewayHandle,
     pub(super) shutdown: CancellationToken,
-    pub(super) served: JoinHandle<Result<(), GatewayError>>,
+    pub(super) served: JoinHandle<()>,
     client: Client,
     folder: tempfile::TempDir,
 }
@@ -71,7 +72,7 @@ impl Bench {
     /// Ends the gateway in good order.
     pub(super) async fn stop(mut self) {
         self.shutdown.cancel();
-        (&mut self.served).await.unwrap().unwrap();
+        (&mut self.served).await.unwrap();
     }
 
     /// Writes a picture of 6x4 pixels and returns where.
@@ -152,13 +153,25 @@ pub(in crate::gateway) async fn assert_error(reply: Response, status: u16, error
     assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
 }
 
-/// Crashes on every picture.
+/// Crashes on every picture whose result has at most so many pixels, and refuses larger ones.
 #[derive(Debug)]
-pub(super) struct CrashingEngine;
+pub(super) struct CrashingEngine {
+    pub(super) limit: u64,
+}
+
+impl Default for CrashingEngine {
+    fn default() -> Self {
+        Self { limit: u64::MAX }
+    }
+}
 
 impl Engine for CrashingEngine {
     fn name(&self) -> &'static str {
         "crashing"
+    }
+
+    fn check(&self, size: (u32, u32), scale: u8) -> Result<(), EngineError> {
+        output_size(size, scale, self.limit).map(drop)
     }
 
     fn restore(

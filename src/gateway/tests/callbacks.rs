@@ -52,10 +52,11 @@ async fn settled(bench: &Bench, id: &str) -> u32 {
 #[tokio::test]
 async fn the_end_is_told_in_the_words_of_the_status() {
     let hooks = ScriptedServer::start(Vec::new()).await.on("POST /hook", Reply::status(204));
+    hooks.add("GET /missing.png", Reply::status(404));
     let hook = hooks.url("/hook?token=a%2Fb");
     let bench = Bench::start(quick(1)).await;
     let missing = hooks.url("/missing.png");
-    let crashing = Bench::with_engine(quick(1), Arc::new(CrashingEngine)).await;
+    let crashing = Bench::with_engine(quick(1), Arc::new(CrashingEngine::default())).await;
     for (bench, img, expected) in [
         (&bench, bench.img(), "COMPLETED"),
         (&bench, missing, "FAILED"),
@@ -163,7 +164,7 @@ async fn a_restart_forgets_none_and_goes_on_counting() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     bench.shutdown.cancel();
-    (&mut bench.served).await.unwrap().unwrap();
+    (&mut bench.served).await.unwrap();
     drop(bench);
 
     let bench = Bench::start(GatewaySettings { state, ..quick(4) }).await;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::bench::{Bench, KEY, access_key, assert_error, settings};
 use crate::{
     api::wire::{KEY_HEADER, STATUS_PATH, SUBMIT_PATH},
-    gateway::{Gateway, GatewaySettings, routes::public_routes},
+    gateway::{Gateway, GatewaySettings, media::media_path, routes::public_routes},
     testing::HeldEngine,
 };
 
@@ -225,6 +225,7 @@ async fn addresses_follow_the_public_base_url() {
     let gateway = Gateway::bind(settings, Arc::new(HeldEngine::default()));
     let gateway = gateway.await.unwrap();
     let listens = format!("http://{}", gateway.local_addr());
+    let shared = Arc::clone(&gateway.handle().shared);
     let stop = CancellationToken::new();
     let served = tokio::spawn(gateway.serve(stop.clone()));
     let reply: Value = reqwest::Client::new()
@@ -240,6 +241,8 @@ async fn addresses_follow_the_public_base_url() {
     let polling_url = reply["polling_url"].as_str().unwrap();
     let expected = format!("https://restore.example.org/api{STATUS_PATH}gfpgan_");
     assert!(polling_url.starts_with(&expected), "{polling_url}");
+    let media = shared.url(&media_path("gfpgan_x"));
+    assert_eq!(media, "https://restore.example.org/api/media/gfpgan_x/output.png");
     stop.cancel();
-    served.await.unwrap().unwrap();
+    served.await.unwrap();
 }

@@ -28,6 +28,24 @@ async fn without_a_key_it_only_listens_on_loopback() {
 }
 
 #[tokio::test]
+async fn a_public_url_that_cannot_be_given_out_is_refused_and_not_repeated() {
+    for url in [
+        "ftp://example.org/",
+        "localhost:8080",
+        "data:,s3cret",
+        "https://s3cret@example.org/",
+        "https://user:s3cret@example.org/",
+        "https://example.org/?s3cret",
+        "https://example.org/#s3cret",
+    ] {
+        let base_url = Some(url.parse().unwrap());
+        let error = bind(GatewaySettings { base_url, ..settings() }).await.unwrap_err();
+        assert!(matches!(error, GatewayError::BaseUrl), "{url}: {error}");
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_taken_address_and_an_impossible_folder_are_named() {
     let first = bind(settings()).await.unwrap();
     let taken = GatewaySettings { listen: first.local_addr(), ..settings() };
@@ -48,7 +66,7 @@ async fn shutting_down_puts_work_back_and_leaves_nothing_temporary() {
     let folder = bench.handle.shared.state.folder().to_owned();
     assert!(folder.join("gateway.db").exists());
     bench.shutdown.cancel();
-    (&mut bench.served).await.unwrap().unwrap();
+    (&mut bench.served).await.unwrap();
     let refused = bench.post(SUBMIT_PATH).body("{}").header(KEY_HEADER, KEY).send().await;
     assert!(refused.is_err(), "{refused:?}");
     let stats = bench.handle.stats();

@@ -7,6 +7,7 @@ mod faults;
 mod files;
 mod lifecycle;
 mod money;
+mod operation;
 mod restart;
 
 pub(super) use bench::assert_error;

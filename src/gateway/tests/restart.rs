@@ -1,17 +1,19 @@
 //! What a gateway still knows after it was started again.
 
-use std::{path::Path, sync::Arc};
+use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use reqwest::Response;
 use serde_json::{Value, json};
+use sqlx::{ConnectOptions as _, SqliteConnection};
 
 use super::bench::{Bench, CrashingEngine, assert_error, png, settings};
 use crate::{
     api::wire::SUBMIT_PATH,
     core::Micros,
     engine::InstantEngine,
-    gateway::{Gateway, GatewayError, GatewaySettings, Retention, StateError},
+    gateway::{Gateway, GatewayError, GatewaySettings, Retention, StateError, store::State},
+    sqlite::writer_options,
     testing::{
         HeldEngine,
         scripted_server::{Reply, ScriptedServer},
@@ -71,7 +73,8 @@ async fn what_was_accepted_is_done_and_stays_done() {
     assert_eq!(bench.handle.stats().charged, Micros(6 * 3_100));
     bench.stop().await;
 
-    let bench = Bench::with_engine(in_folder(folder.path()), Arc::new(CrashingEngine)).await;
+    let bench =
+        Bench::with_engine(in_folder(folder.path()), Arc::new(CrashingEngine::default())).await;
     let id = &before[0].1;
     assert_eq!(bench.status(id).await["status"], "COMPLETED");
     let media = bench.get(&format!("/media/{id}/output.png")).send().await.unwrap();
@@ -94,7 +97,8 @@ async fn a_result_that_is_there_is_not_made_again() {
     std::fs::write(result(&whole), png()).unwrap();
     std::fs::write(result(&cut), &png()[..20]).unwrap();
 
-    let bench = Bench::with_engine(in_folder(folder.path()), Arc::new(CrashingEngine)).await;
+    let bench =
+        Bench::with_engine(in_folder(folder.path()), Arc::new(CrashingEngine::default())).await;
     assert_eq!(bench.status(&whole).await["status"], "COMPLETED");
     let media = bench.get(&format!("/media/{whole}/output.png")).send().await.unwrap();
     assert_eq!(media.bytes().await.unwrap(), png());
@@ -109,7 +113,7 @@ async fn money_is_remembered_and_a_larger_grant_tops_up() {
     let (_server, img) = source().await;
     let settings =
         |balance| GatewaySettings { balance: Some(Micros(balance)), ..in_folder(folder.path()) };
-    let bench = Bench::with_engine(settings(6_200), Arc::new(CrashingEngine)).await;
+    let bench = Bench::with_engine(settings(6_200), Arc::new(CrashingEngine::default())).await;
     let refunded = accepted(&bench, &img).await;
     assert_eq!(bench.ended(&refunded).await["status"], "ERROR");
     bench.stop().await;
@@ -165,6 +169,7 @@ async fn a_key_is_forgotten_with_its_request() {
     bench.ended(&first).await;
     let second = accepted(&bench, &img).await;
     bench.ended(&second).await;
+    bench.handle.shared.sweep().await;
     let again = request_id(submit_with_key(&bench, &img, "a").await).await;
     assert_ne!(again, first);
     bench.ended(&again).await;
@@ -173,6 +178,61 @@ async fn a_key_is_forgotten_with_its_request() {
     let names: Vec<_> = bench.handle.shared.requests.booked();
     let names: Vec<_> = names.iter().map(|request| request.request_id.as_str()).collect();
     assert_eq!(names, [again.as_str()]);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_swept_is_swept_later_and_its_key_is_known_until_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, img) = source().await;
+    let retention = Retention { requests: 1, ..Retention::default() };
+    let bench = Bench::start(GatewaySettings { retention, ..in_folder(folder.path()) }).await;
+    let mut database = connect(folder.path()).await;
+    let refuse = "CREATE TRIGGER no BEFORE DELETE ON requests BEGIN SELECT RAISE(ABORT, 'no'); END";
+    sqlx::raw_sql(refuse).execute(&mut database).await.unwrap();
+    let first = request_id(submit_with_key(&bench, &img, "a").await).await;
+    bench.ended(&first).await;
+    let second = accepted(&bench, &img).await;
+    bench.ended(&second).await;
+    let shared = &bench.handle.shared;
+    shared.sweep().await;
+    let file = shared.requests.result_path(&first);
+    assert!(file.exists());
+    assert_eq!(request_id(submit_with_key(&bench, &img, "a").await).await, first);
+    sqlx::raw_sql("DROP TRIGGER no").execute(&mut database).await.unwrap();
+    shared.sweep().await;
+    assert!(!file.exists() && shared.requests.result_path(&second).exists());
+    assert_ne!(request_id(submit_with_key(&bench, &img, "a").await).await, first);
+    bench.stop().await;
+}
+
+/// Opens a gateway's database beside it.
+async fn connect(folder: &Path) -> SqliteConnection {
+    writer_options(&folder.join("gateway.db"), "test").connect().await.unwrap()
+}
+
+#[tokio::test]
+async fn results_outlive_a_database_that_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, img) = source().await;
+    let bench = Bench::start(in_folder(folder.path())).await;
+    let id = accepted(&bench, &img).await;
+    bench.ended(&id).await;
+    let file = bench.handle.shared.requests.result_path(&id);
+    let result = std::fs::read(&file).unwrap();
+    bench.stop().await;
+    std::fs::remove_file(folder.path().join("gateway.db")).unwrap();
+    let bench = Bench::start(in_folder(folder.path())).await;
+    let orphan = folder.path().join("results/orphaned").join(file.file_name().unwrap());
+    bench.handle.shared.sweep_orphans().await;
+    assert_eq!(std::fs::read(&orphan).unwrap(), result);
+    assert!(!file.exists());
+    bench.stop().await;
+    let age = Duration::ZERO;
+    let retention = Retention { age, ..Retention::default() };
+    let bench = Bench::start(GatewaySettings { retention, ..in_folder(folder.path()) }).await;
+    bench.handle.shared.sweep_orphans().await;
+    assert!(!orphan.exists());
     bench.stop().await;
 }
 
@@ -209,6 +269,7 @@ async fn without_its_database_it_accepts_nothing_and_says_so() {
     let (status, body) = ready().await;
     assert_eq!((status, &body["status"]), (200, &"ready".into()), "{body}");
     std::fs::remove_file(folder.path().join("gateway.db")).unwrap();
+    bench.handle.shared.readiness.forget().await;
     let (status, body) = ready().await;
     assert_eq!((status, &body["status"]), (503, &"not ready".into()));
     assert_eq!(body["checks"]["store"], "it cannot be written");
@@ -217,6 +278,109 @@ async fn without_its_database_it_accepts_nothing_and_says_so() {
     let books = bench.handle.stats();
     assert_eq!((books.charged, books.queued, books.completed), (Micros(0), 0, 0));
     assert_eq!(bench.request("GET", "/healthz").send().await.unwrap().status(), 200);
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_picture_that_ends_the_gateway_again_and_again_is_given_up_and_refunded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, img) = source().await;
+    let held = Arc::new(HeldEngine::default());
+    let bench = Bench::with_engine(in_folder(folder.path()), held as _).await;
+    let [third, second] = [accepted(&bench, &img).await, accepted(&bench, &img).await];
+    while bench.handle.shared.requests.starts(&third) != Some(1) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    bench.stop().await;
+    let (state, kept) = State::open(Some(folder.path())).await.unwrap();
+    let starts: Vec<_> = kept.records.iter().map(|record| record.starts).collect();
+    assert_eq!(starts, [0, 0], "an end in good order is no crash");
+    // As if the process had been killed so often.
+    state.store.starts(&third, 3).await.unwrap();
+    state.store.starts(&second, 2).await.unwrap();
+    state.close().await;
+
+    let bench = Bench::start(in_folder(folder.path())).await;
+    let status = bench.ended(&third).await;
+    assert_eq!(status["status"], "ERROR", "{status}");
+    assert!(status["error"].as_str().unwrap().contains("ended the gateway 3 times"), "{status}");
+    assert_eq!(bench.ended(&second).await["status"], "COMPLETED");
+    assert_eq!(bench.handle.stats().charged, Micros(3_100));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_picture_that_may_have_ended_the_gateway_is_restored_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, img) = source().await;
+    let workers = NonZeroUsize::new(3).unwrap();
+    let settings = || GatewaySettings { workers, ..in_folder(folder.path()) };
+    let held = || Arc::new(HeldEngine::default());
+    let bench = Bench::with_engine(settings(), held() as _).await;
+    let ids = [accepted(&bench, &img).await, accepted(&bench, &img).await];
+    bench.stop().await;
+    let (state, _) = State::open(Some(folder.path())).await.unwrap();
+    for id in &ids {
+        state.store.starts(id, 1).await.unwrap();
+    }
+    state.close().await;
+
+    let engine = held();
+    let bench = Bench::with_engine(settings(), Arc::clone(&engine) as _).await;
+    let starts = |id: &String| bench.handle.shared.requests.starts(id).unwrap();
+    for id in &ids {
+        bench.until(id, &["PROCESSING"]).await;
+    }
+    while ids.iter().map(starts).sum::<u32>() < 3 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let other = accepted(&bench, &img).await;
+    bench.until(&other, &["PROCESSING"]).await;
+    assert_eq!((ids.iter().map(starts).sum::<u32>(), starts(&other)), (3, 0), "one is alone");
+    engine.let_all_pass();
+    for id in ids.iter().chain([&other]) {
+        assert_eq!(bench.ended(id).await["status"], "COMPLETED");
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_certainly_not_kept_may_come_again_and_what_was_kept_is_done_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, img) = source().await;
+    let bench = Bench::start(in_folder(folder.path())).await;
+    let mut database = connect(folder.path()).await;
+    // Refused before the commit.
+    let before = "CREATE TRIGGER no BEFORE INSERT ON requests BEGIN SELECT RAISE(ABORT, 'no'); END";
+    sqlx::raw_sql(before).execute(&mut database).await.unwrap();
+    let refused = submit_with_key(&bench, &img, "a").await;
+    assert_error(refused, 503, "Service Unavailable").await;
+    sqlx::raw_sql("DROP TRIGGER no").execute(&mut database).await.unwrap();
+    // Refused by the commit, which checks what is deferred.
+    let at_commit = "CREATE TABLE one (id INTEGER PRIMARY KEY); CREATE TABLE other \
+         (one INTEGER REFERENCES one (id) DEFERRABLE INITIALLY DEFERRED); \
+         CREATE TRIGGER no AFTER INSERT ON requests BEGIN INSERT INTO other VALUES (7); END";
+    sqlx::raw_sql(at_commit).execute(&mut database).await.unwrap();
+    let unknown = submit_with_key(&bench, &img, "a").await;
+    assert_error(unknown, 500, "Internal Server Error").await;
+    sqlx::raw_sql("DROP TRIGGER no").execute(&mut database).await.unwrap();
+    assert_eq!(bench.handle.stats().charged, Micros(0));
+
+    // As if that commit had gone through.
+    let first = request_id(submit_with_key(&bench, &img, "b").await).await;
+    bench.ended(&first).await;
+    let change = "UPDATE requests SET idempotency_key = 'a', id = 'gfpgan_kept', state = 'QUEUED', \
+         completed_at = NULL, result_bytes = NULL, result_blake3 = NULL";
+    sqlx::raw_sql(change).execute(&mut database).await.unwrap();
+    let conflict = submit_with_key(&bench, "http://127.0.0.1:9/b", "a").await;
+    assert_error(conflict, 422, "Unprocessable Content").await;
+    assert_eq!(request_id(submit_with_key(&bench, &img, "a").await).await, "gfpgan_kept");
+    assert_eq!(bench.ended("gfpgan_kept").await["status"], "COMPLETED");
+    assert_eq!(request_id(submit_with_key(&bench, &img, "a").await).await, "gfpgan_kept");
+    bench.stop().await;
+    // It was charged with the row that it was made of.
+    let bench = Bench::start(in_folder(folder.path())).await;
+    assert_eq!((bench.handle.stats().completed, bench.handle.stats().charged.0), (1, 3_100));
     bench.stop().await;
 }
 

@@ -18,6 +18,13 @@ pub(super) const STAGING: usize = 4;
 /// number of requests in flight.
 const READY_BACKLOG: usize = 64;
 
+/// Returns how many results may lie at the service before they are fetched, when
+/// `in_flight` requests may be there at once.
+#[must_use]
+pub fn most_unfetched(in_flight: usize) -> usize {
+    in_flight.saturating_add(READY_BACKLOG.max(in_flight))
+}
+
 impl Board {
     /// Starts everything that may start now. Returns when to look again if nothing
     /// else happens.

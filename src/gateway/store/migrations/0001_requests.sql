@@ -25,12 +25,17 @@ CREATE TABLE requests (
     result_blake3      BLOB,
     report             TEXT,            -- JSON: what the engine did
     charged            INTEGER NOT NULL,
+    starts             INTEGER NOT NULL DEFAULT 0, -- of work that nothing ended
     idempotency_key    TEXT,
     body_blake3        BLOB,            -- of what was submitted with that key
     callback_url       TEXT,
     callback_attempts  INTEGER NOT NULL DEFAULT 0,
     callback_due       INTEGER          -- NULL: nothing to deliver (any more, or yet)
 ) STRICT, WITHOUT ROWID;
+
+-- A key names one request of its account, whatever was heard of the commit.
+CREATE UNIQUE INDEX requests_by_key ON requests (account, idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
 
 -- Written to find out whether the disk takes writes.
 CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), probes INTEGER NOT NULL) STRICT;
