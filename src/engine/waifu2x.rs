@@ -2,8 +2,8 @@
 //!
 //! Where the weights come from, and their licence, is told in `models/NOTICE.md`. They are
 //! run by [`upconv7`](super::upconv7) and not by rten, which takes 2.3 times as long. With all
-//! that is around it, the engine takes 0.64 of the time that onnxruntime 1.32 takes for
-//! the network alone (2 cores with AVX-512; `cargo bench --bench engine`).
+//! that is around it, the engine takes about two thirds of the time onnxruntime takes for
+//! the network alone: see `docs/speed.md`.
 
 use std::{fmt, iter::zip, sync::OnceLock};
 
