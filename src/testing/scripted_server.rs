@@ -76,6 +76,7 @@ struct Script {
     in_order: VecDeque<Reply>,
     by_route: HashMap<String, VecDeque<Reply>>,
     by_word: Vec<(String, String, Reply)>,
+    otherwise: Option<Reply>,
     requests: Vec<RecordedRequest>,
 }
 
@@ -96,7 +97,8 @@ impl Script {
             return reply.unwrap_or_else(Reply::close);
         }
         let unscripted = || Reply::status(500).body(format!("`{route}` is not in the script"));
-        self.in_order.pop_front().unwrap_or_else(unscripted)
+        let otherwise = || self.otherwise.clone().unwrap_or_else(unscripted);
+        self.in_order.pop_front().unwrap_or_else(otherwise)
     }
 }
 
@@ -165,6 +167,11 @@ impl ScriptedServer {
     /// Does the same as [`on`](Self::on) later, while the server is in use.
     pub fn add(&self, route: &str, reply: Reply) {
         self.shared.script().by_route.entry(route.to_owned()).or_default().push_back(reply);
+    }
+
+    /// Answers what is not in the script, instead of with 500.
+    pub fn otherwise(&self, reply: Reply) {
+        self.shared.script().otherwise = Some(reply);
     }
 
     /// Answers requests for `route` whose body holds `word` always with `reply`.

@@ -31,7 +31,7 @@ fn photos(world: &World) -> ScriptedServer {
     DynamicImage::from(picture).write_to(&mut png, ImageFormat::Png).unwrap();
     let server = world.block_on(ScriptedServer::start(vec![]));
     server.add("GET /old.png", Reply::ok(png.into_inner()));
-    server.add("GET /missing.png", Reply::status(404));
+    server.otherwise(Reply::status(404));
     server
 }
 

@@ -30,6 +30,7 @@ pub(crate) struct Photos {
 impl Photos {
     pub(crate) fn start(world: &World, count: usize) -> Self {
         let server = world.block_on(ScriptedServer::start(vec![]));
+        server.otherwise(Reply::status(404));
         for number in 0..count {
             server.add(&format!("GET /photo-{number}.png"), Reply::ok(png(number)));
         }
