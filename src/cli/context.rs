@@ -62,8 +62,18 @@ impl Context {
 
 /// Returns the user's configuration folder by the XDG rules.
 fn user_config_dir() -> Option<PathBuf> {
-    env::var_os("XDG_CONFIG_HOME")
+    xdg_dir("XDG_CONFIG_HOME", ".config")
+}
+
+/// Returns the user's data folder by the XDG rules.
+pub(super) fn user_data_dir() -> Option<PathBuf> {
+    xdg_dir("XDG_DATA_HOME", ".local/share")
+}
+
+/// Returns the folder that `variable` names, or else `usual` in the home folder.
+fn xdg_dir(variable: &str, usual: &str) -> Option<PathBuf> {
+    env::var_os(variable)
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
-        .or_else(|| env::home_dir().map(|home| home.join(".config")))
+        .or_else(|| env::home_dir().map(|home| home.join(usual)))
 }

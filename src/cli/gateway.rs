@@ -1,12 +1,6 @@
 //! `restore-batch gateway`: the same API on this machine.
 
-use std::{
-    env, fs, io,
-    num::NonZeroUsize,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, io, num::NonZeroUsize, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 use indicatif::MultiProgress;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -14,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     args::{EngineName, GatewayArgs, GatewayKeyArgs},
+    context::user_data_dir,
     error::AppError,
     exit::ExitCode,
     render,
@@ -60,7 +55,7 @@ pub(super) async fn gateway(args: GatewayArgs, bars: MultiProgress) -> Result<Ex
 fn settings(args: GatewayArgs) -> Result<GatewaySettings, AppError> {
     let state = match args.state {
         Some(state) => state,
-        None => user_state_dir().ok_or(AppError::NoState)?,
+        None => user_data_dir().ok_or(AppError::NoState)?.join("restore-batch/gateway"),
     };
     refuse_network(&state)?;
     let keys = args.keys.as_deref().map(keys).transpose()?;
@@ -125,15 +120,6 @@ fn key_from(mut input: impl io::BufRead) -> Result<SecretString, AppError> {
         return Err(KeyError::NotAKey("standard input".to_owned()).into());
     }
     Ok(SecretString::from(key.to_owned()))
-}
-
-/// Returns where the gateway keeps its state by the XDG rules.
-fn user_state_dir() -> Option<PathBuf> {
-    env::var_os("XDG_DATA_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| env::home_dir().map(|home| home.join(".local/share")))
-        .map(|data| data.join("restore-batch/gateway"))
 }
 
 /// The database and its lock need a disk of this machine.

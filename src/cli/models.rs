@@ -1,13 +1,10 @@
 //! The models that users add to the local engine: where they are, and how much they do.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{error::AppError, render};
+use super::{context::user_data_dir, error::AppError, render};
 use crate::{
     config::Settings,
     engine::{AddedModels, Effort, LocalEngine},
@@ -69,14 +66,6 @@ fn load(folder: Option<&Path>, effort: Effort) -> Result<AddedModels, AppError> 
         return Err(AppError::NoModels { folder: folder.to_owned() });
     }
     Ok(added)
-}
-
-/// Returns the user's data folder by the XDG rules.
-fn user_data_dir() -> Option<PathBuf> {
-    env::var_os("XDG_DATA_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| env::home_dir().map(|home| home.join(".local/share")))
 }
 
 fn fidelity(text: &str) -> Result<f32, String> {

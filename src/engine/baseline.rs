@@ -1,6 +1,6 @@
 //! What the local engine is compared with: plain enlarging, and the version before it.
 
-use std::{borrow::Cow, ops::RangeInclusive, time::Duration};
+use std::{borrow::Cow, ops::RangeInclusive};
 
 use image::DynamicImage;
 
@@ -89,13 +89,5 @@ impl Engine for ClassicalEngine {
 }
 
 fn report(engine: &'static str, noise: f32, steps: Vec<&'static str>) -> EngineReport {
-    EngineReport {
-        engine,
-        models: vec![],
-        noise,
-        steps,
-        faces: vec![],
-        sharpened: vec![],
-        took: Duration::ZERO,
-    }
+    EngineReport { engine, noise, steps, ..EngineReport::default() }
 }
