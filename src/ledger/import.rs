@@ -8,9 +8,10 @@ use std::collections::HashMap;
 
 use super::{
     head::Head,
+    names::Name,
     record::{Imported, NewItem, NewRow},
 };
-use crate::core::{Edition, Failure, FailureCode, ItemId, ItemKey, ItemState, collision_key};
+use crate::core::{Edition, Failure, FailureCode, ItemId, ItemKey, ItemState};
 
 /// What a ledger already knows of an item that a row names.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +25,7 @@ pub(super) struct Known {
 
 impl Known {
     /// Returns true when an older edition had nothing but an unreadable row for it.
-    fn is_bad_row(&self) -> bool {
+    pub(super) fn is_bad_row(&self) -> bool {
         self.state == ItemState::Failed && self.code == Some(FailureCode::BadRow)
     }
 }
@@ -82,12 +83,12 @@ pub(super) struct Plan {
 /// Decides what importing `rows` into the current edition of `head` changes.
 ///
 /// `known` has the items that are known of those the rows name, and `stems` how many
-/// items have each [`collision_key`] among those of the rows; both are brought up to
-/// what they are after the import.
+/// items have taken each stem of those that are not; both are brought up to what they are
+/// after the import.
 pub(super) fn plan(
     rows: Vec<NewRow>,
     known: &mut HashMap<ItemKey, Known>,
-    stems: &mut HashMap<String, u64>,
+    stems: &mut HashMap<Name, u64>,
     head: &mut Head,
 ) -> Plan {
     let mut plan = Plan::default();
@@ -153,7 +154,7 @@ fn move_item(known: &Known, head: &mut Head) -> MovedItem {
 fn plan_item(
     id: ItemId,
     facts: NewItem,
-    stems: &mut HashMap<String, u64>,
+    stems: &mut HashMap<Name, u64>,
     head: &mut Head,
 ) -> PlannedItem {
     let (state, failure) = match &facts.state {
@@ -167,8 +168,8 @@ fn plan_item(
     PlannedItem { id, facts, state, failure, ordinal, settlement }
 }
 
-fn take_ordinal(stems: &mut HashMap<String, u64>, stem: &str) -> u64 {
-    let taken = stems.entry(collision_key(stem)).or_default();
+fn take_ordinal(stems: &mut HashMap<Name, u64>, stem: &str) -> u64 {
+    let taken = stems.entry(Name::of_stem(stem)).or_default();
     let ordinal = *taken;
     *taken += 1;
     ordinal

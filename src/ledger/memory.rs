@@ -12,6 +12,7 @@ use super::{
     contract::{Audit, Ledger, LedgerError, LedgerResult},
     head::{AttemptRecord, Head, Kept, whole_millis},
     import::{Known, PlannedItem, PlannedRow, RenewedItem, plan},
+    names::Name,
     record::{
         EditionHeader, Imported, JobRecord, Money, NewRow, Pauses, RowFilter, RowRecord,
         SettledRow, Totals,
@@ -43,7 +44,7 @@ struct Store {
     finished: Option<(Edition, String)>,
     items: BTreeMap<ItemId, Entry>,
     known: HashMap<ItemKey, Known>,
-    stems: HashMap<String, u64>,
+    stems: HashMap<Name, u64>,
     rows: BTreeMap<(Edition, i64), PlannedRow>,
     lines: BTreeSet<(ItemId, Edition, i64)>,
     settlements: BTreeMap<i64, ItemId>,

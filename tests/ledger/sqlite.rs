@@ -68,7 +68,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     connection.close().await.unwrap();
 
     let before = std::fs::read(home.path()).unwrap();
-    assert_refused(&home.path(), |error| *error == LedgerError::Newer { found: 99, known: 2 })
+    assert_refused(&home.path(), |error| *error == LedgerError::Newer { found: 99, known: 3 })
         .await;
     assert_eq!(std::fs::read(home.path()).unwrap(), before);
 }
