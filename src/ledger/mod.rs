@@ -30,6 +30,7 @@ mod import;
 
 mod memory;
 
+mod counts;
 mod fault;
 mod reader;
 mod rows;

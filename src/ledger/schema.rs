@@ -13,6 +13,7 @@ pub(super) const SCHEMA: Schema = Schema {
             // A job has a secret for its callback addresses.
             secret: Some("UPDATE job SET callback_secret = ?1"),
         },
+        Migration { sql: include_str!("migrations/0004_totals.sql"), secret: None },
     ],
 };
 

@@ -135,5 +135,5 @@ async fn only_the_latest_attempt_is_named() {
     assert_eq!(name(1, 2).await, Some(ItemState::Submitted));
     assert_eq!(name(1, 2).await, None, "once");
     let audit = job.memory.audit().await.unwrap();
-    assert_eq!((audit.possibly_charged, audit.reserved), (price, price));
+    assert_eq!((audit.counted.money.possibly_charged, audit.counted.money.reserved), (price, price));
 }
