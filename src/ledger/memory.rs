@@ -183,13 +183,21 @@ impl Store {
             let booked = self.attempts.values().filter(|attempt| attempt.booking == booking);
             booked.map(|attempt| attempt.price).sum()
         };
-        Audit {
-            attempts: self.attempts.len() as u64,
+        let money = Money {
             charged: sum(Booking::Charged),
             possibly_charged: sum(Booking::PossiblyCharged),
             reserved: sum(Booking::Reserved),
-            by_items: self.sum_items(),
+        };
+        let edition = self.head.edition;
+        let rows = self.rows.range((edition, i64::MIN)..=(edition, i64::MAX)).count() as u64;
+        let accepted = self.attempts.values().filter(|attempt| attempt.request_id.is_some());
+        let mut counted =
+            Totals { money, rows, submits: accepted.count() as u64, ..Totals::default() };
+        for Entry { kept: Kept { item, .. }, .. } in self.items.values() {
+            counted.items[item.state as usize] +=
+                u64::from(self.head.offers(item.edition, item.state));
         }
+        Audit { attempts: self.attempts.len() as u64, counted, by_items: self.sum_items() }
     }
 }
 

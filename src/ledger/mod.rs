@@ -32,6 +32,7 @@ mod names;
 mod memory;
 
 mod bulk;
+mod counts;
 mod fault;
 mod import_rows;
 mod reader;

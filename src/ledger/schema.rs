@@ -25,6 +25,7 @@ pub(super) const SCHEMA: Schema = Schema {
             secret: None,
             then: Some(|connection| Box::pin(move_names(connection))),
         },
+        Migration { sql: include_str!("migrations/0004_totals.sql"), secret: None, then: None },
     ],
 };
 

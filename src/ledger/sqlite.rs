@@ -9,13 +9,13 @@ use tokio::sync::watch;
 
 use super::{
     contract::{Audit, Ledger, LedgerError, LedgerResult},
+    counts::load_head,
     fault::at_path,
     reader::Reader,
     record::{
         EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
     },
     schema::SCHEMA,
-    statements::load_head,
     steps::Step,
     writer::{Command, JobBook, Reply},
 };
@@ -58,7 +58,7 @@ impl SqliteLedger {
     }
 
     /// Opens the ledger in the file `path` for reading, also while a run writes to
-    /// it. Every writing call fails; [`totals`](Ledger::totals) counts anew each time.
+    /// it. Every writing call fails.
     ///
     /// # Errors
     ///

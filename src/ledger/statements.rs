@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::{
-    contract::{Audit, LedgerResult},
+    contract::LedgerResult,
+    counts,
     head::Head,
-    record::{EditionHeader, Money},
-    rows::{RowReader, to_json},
+    record::EditionHeader,
+    rows::to_json,
 };
-use crate::core::{Edition, Endpoint, Fence, Micros};
+use crate::core::{Edition, Endpoint, Fence};
 
 const EXTEND_SUBMIT_PAUSE: &str =
     "UPDATE job SET submit_paused_until = max(coalesce(submit_paused_until, ?1), ?1)";
@@ -28,88 +29,9 @@ const DROP_OLD_ROWS: &str = "DELETE FROM rows WHERE (edition, line) IN \
 /// Rows dropped in one transaction: some ten milliseconds, for which others wait.
 const DROPPED_AT_ONCE: i64 = 4_000;
 
-/// Reads the head from the tables: one pass over an index of the items, and one over
-/// the attempts.
-pub(super) async fn load_head(connection: &mut SqliteConnection) -> LedgerResult<Head> {
-    let mut head = Head::default();
-    let job = sqlx::query("SELECT fence, settlement, (SELECT max(id) FROM items) FROM job")
-        .fetch_one(&mut *connection)
-        .await?;
-    let mut job = RowReader::new(&job);
-    head.fence = Fence(job.value()?);
-    head.last_settlement = job.value()?;
-    head.last_item = job.value::<Option<i64>>()?.unwrap_or(0);
-
-    let edition = "SELECT edition, content IS NULL, rows FROM editions \
-                   ORDER BY edition DESC LIMIT 1";
-    if let Some(row) = sqlx::query(edition).fetch_optional(&mut *connection).await? {
-        let mut row = RowReader::new(&row);
-        head.edition = Edition(row.value()?);
-        head.reading = row.value()?;
-        head.totals.rows = row.value()?;
-    }
-    let counts = "SELECT edition, state, count(*) FROM items GROUP BY state, edition";
-    for row in sqlx::query(counts).fetch_all(&mut *connection).await? {
-        let mut row = RowReader::new(&row);
-        let (edition, state) = (Edition(row.value()?), row.state()?);
-        if head.offers(edition, state) {
-            head.totals.items[state as usize] += row.value::<u64>()?;
-        }
-    }
-    let (audit, submits) = load_audit(connection).await?;
-    head.totals.submits = submits;
-    head.totals.money = Money {
-        charged: audit.charged,
-        possibly_charged: audit.possibly_charged,
-        reserved: audit.reserved,
-    };
-    Ok(head)
-}
-
-/// Sums the money as the items tell it.
-pub(super) async fn sum_items(connection: &mut SqliteConnection) -> LedgerResult<Money> {
-    let sums = "SELECT coalesce(sum(charged), 0), coalesce(sum(possibly_charged), 0), \
-         coalesce(sum(price) FILTER (WHERE booking = 'reserved'), 0) FROM items";
-    let row = sqlx::query(sums).fetch_one(connection).await?;
-    let mut row = RowReader::new(&row);
-    Ok(Money {
-        charged: Micros(row.value()?),
-        possibly_charged: Micros(row.value()?),
-        reserved: Micros(row.value()?),
-    })
-}
-
-/// Sums the attempts; the second value is how many were accepted.
-pub(super) async fn load_audit(connection: &mut SqliteConnection) -> LedgerResult<(Audit, u64)> {
-    let sums = "SELECT count(*), \
-         coalesce(sum(price) FILTER (WHERE booking = 'charged'), 0), \
-         coalesce(sum(price) FILTER (WHERE booking = 'possibly-charged'), 0), \
-         coalesce(sum(price) FILTER (WHERE booking = 'reserved'), 0), \
-         count(request_id) FROM attempts";
-    let row = sqlx::query(sums).fetch_one(connection).await?;
-    let mut row = RowReader::new(&row);
-    let audit = Audit {
-        attempts: row.value()?,
-        charged: Micros(row.value()?),
-        possibly_charged: Micros(row.value()?),
-        reserved: Micros(row.value()?),
-        by_items: Money::default(),
-    };
-    Ok((audit, row.value()?))
-}
-
 /// Reads the fence anew, because another process may have begun a session.
 pub(super) async fn load_fence(connection: &mut SqliteConnection) -> LedgerResult<Fence> {
     Ok(Fence(sqlx::query_scalar("SELECT fence FROM job").fetch_one(connection).await?))
-}
-
-/// Keeps the highest settlement number.
-pub(super) async fn save_settlement(
-    connection: &mut SqliteConnection,
-    settlement: i64,
-) -> LedgerResult<()> {
-    sqlx::query("UPDATE job SET settlement = ?1").bind(settlement).execute(connection).await?;
-    Ok(())
 }
 
 /// Begins a session. The head is read anew: another session may have written since.
@@ -121,7 +43,9 @@ pub(super) async fn begin_session(
         .bind(head.last_settlement)
         .execute(&mut *connection)
         .await?;
-    *head = load_head(connection).await?;
+    *head = counts::load_head(connection).await?;
+    // A ledger of an earlier version has none yet.
+    counts::save(connection, head).await?;
     Ok(head.fence)
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::{
     contract::{LedgerError, LedgerResult},
+    counts,
     head::Head,
     import_rows,
     names::Names,
@@ -63,15 +64,15 @@ pub(super) struct JobBook {
     head: Option<Head>,
     /// The names of items and stems; `None` before they are wanted, and after a failure.
     names: Option<Names>,
-    /// The last settlement number when the transaction began.
-    settlement: i64,
+    /// The last settlement number and the totals when the transaction began.
+    begun: (i64, Totals),
     totals: watch::Sender<Totals>,
 }
 
 impl JobBook {
     pub(super) fn new(head: Head) -> (Self, watch::Receiver<Totals>) {
         let (totals, watched) = watch::channel(head.totals);
-        (Self { settlement: head.last_settlement, head: Some(head), names: None, totals }, watched)
+        (Self { begun: numbers(&head), head: Some(head), names: None, totals }, watched)
     }
 }
 
@@ -82,10 +83,10 @@ impl Book for JobBook {
     async fn begin(&mut self, connection: &mut SqliteConnection) -> LedgerResult<()> {
         let mut head = match self.head.take() {
             Some(head) => head,
-            None => statements::load_head(connection).await?,
+            None => counts::load_head(connection).await?,
         };
         head.fence = statements::load_fence(connection).await?;
-        self.settlement = head.last_settlement;
+        self.begun = numbers(&head);
         self.head = Some(head);
         Ok(())
     }
@@ -103,9 +104,7 @@ impl Book for JobBook {
 
     async fn end(&mut self, connection: &mut SqliteConnection) -> LedgerResult<()> {
         match &self.head {
-            Some(head) if head.last_settlement != self.settlement => {
-                statements::save_settlement(connection, head.last_settlement).await
-            }
+            Some(head) if numbers(head) != self.begun => counts::save(connection, head).await,
             _ => Ok(()),
         }
     }
@@ -120,6 +119,11 @@ impl Book for JobBook {
     fn refuse(command: Command, error: LedgerError) {
         command.refuse(error);
     }
+}
+
+/// What the job's row keeps of a head.
+fn numbers(head: &Head) -> (i64, Totals) {
+    (head.last_settlement, head.totals)
 }
 
 /// Applies one command, and with an advance all advances that follow it.
