@@ -33,6 +33,10 @@ use tokio::time::Instant;
 
 use crate::figures::{mebibytes, peak_kib, rate, size_of};
 
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Tells the process that it is to measure one length.

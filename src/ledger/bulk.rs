@@ -1,5 +1,7 @@
 //! Writes many rows of one table with few statements.
 
+use std::vec;
+
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 
 use crate::sqlite::SqliteError;
@@ -21,29 +23,43 @@ pub(super) struct Bulk {
     pub(super) on_conflict: &'static str,
 }
 
-pub(super) type Values<'q> = Query<'q, Sqlite, SqliteArguments>;
+pub(super) type Values = Query<'static, Sqlite, SqliteArguments>;
 
 impl Bulk {
-    /// Writes rows, of which `bind` adds the values of each to a statement.
-    pub(super) async fn write<T>(
+    /// Writes rows, of which `bind` adds the values to a statement.
+    ///
+    /// Each statement is prepared while the database's thread executes the one before.
+    pub(super) async fn write<T, E: From<SqliteError>>(
         &self,
         connection: &mut SqliteConnection,
         rows: Vec<T>,
-        bind: impl for<'q> Fn(Values<'q>, T) -> Values<'q>,
-    ) -> Result<(), SqliteError> {
-        let mut left = rows.len();
+        bind: impl Fn(Values, T) -> Result<Values, E>,
+    ) -> Result<(), E> {
         let mut rows = rows.into_iter();
-        while left > 0 {
-            let count = left.min(ROWS);
-            left -= count;
-            let mut query = sqlx::query(AssertSqlSafe(self.sql(count)));
-            for row in rows.by_ref().take(count) {
-                query = bind(query, row);
-            }
-            // A remainder has another length every time, and would only fill the cache.
-            query.persistent(count == ROWS).execute(&mut *connection).await?;
+        let mut next = self.statement(&mut rows, &bind)?;
+        while let Some(statement) = next {
+            let executing = statement.execute(&mut *connection);
+            let (executed, following) =
+                futures::join!(executing, async { self.statement(&mut rows, &bind) });
+            executed.map_err(SqliteError::from)?;
+            next = following?;
         }
         Ok(())
+    }
+
+    /// Returns the statement for the next rows.
+    fn statement<T, E>(
+        &self,
+        rows: &mut vec::IntoIter<T>,
+        bind: &impl Fn(Values, T) -> Result<Values, E>,
+    ) -> Result<Option<Values>, E> {
+        let count = rows.len().min(ROWS);
+        if count == 0 {
+            return Ok(None);
+        }
+        // A remainder has another length every time, and would only fill the cache.
+        let statement = sqlx::query(AssertSqlSafe(self.sql(count))).persistent(count == ROWS);
+        rows.take(count).try_fold(statement, bind).map(Some)
     }
 
     /// No user's text is part of it.

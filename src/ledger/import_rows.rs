@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use sqlx::SqliteConnection;
 
 use super::{
-    bulk::Bulk,
+    bulk::{Bulk, Values},
     contract::LedgerResult,
     head::Head,
-    import::{Known, MovedItem, PlannedItem, PlannedRow, RenewedItem, plan},
+    import::{Known, MovedItem, NamedRow, PlannedItem, PlannedRow, RenewedItem, name_stems, plan},
     names::{Entry, Name, Names},
     record::{Imported, NewRow},
     rows::{ItemMove, ItemRenewal, RowReader, to_json, to_json_array},
@@ -53,6 +53,7 @@ pub(super) async fn import(
     names: &mut Names,
     rows: Vec<NewRow>,
 ) -> LedgerResult<Imported> {
+    let rows = name_stems(rows);
     let mut known = known_items(connection, names, &rows).await?;
     let mut stems = known_stems(connection, names, &rows, &known).await?;
     let plan = plan(rows, &mut known, &mut stems, head);
@@ -75,10 +76,10 @@ pub(super) async fn import(
 async fn known_items(
     connection: &mut SqliteConnection,
     names: &Names,
-    rows: &[NewRow],
+    rows: &[NamedRow],
 ) -> LedgerResult<HashMap<ItemKey, Known>> {
     let keys: HashMap<Name, ItemKey> =
-        rows.iter().map(|row| (Name::of_item(row.item.key), row.item.key)).collect();
+        rows.iter().map(|(row, _)| (Name::of_item(row.item.key), row.item.key)).collect();
     let found = names.find(connection, keys.keys().copied()).await?;
     let mut ids: HashMap<u64, ItemKey> = HashMap::with_capacity(found.len());
     ids.extend(found.into_iter().filter_map(|(name, id)| Some((id, *keys.get(&name)?))));
@@ -101,11 +102,11 @@ async fn known_items(
 async fn known_stems(
     connection: &mut SqliteConnection,
     names: &Names,
-    rows: &[NewRow],
+    rows: &[NamedRow],
     known: &HashMap<ItemKey, Known>,
 ) -> LedgerResult<HashMap<Name, u64>> {
-    let takes_one = |row: &&NewRow| known.get(&row.item.key).is_none_or(Known::is_bad_row);
-    let stems = rows.iter().filter(takes_one).map(|row| Name::of_stem(&row.item.stem));
+    let takes_one = |(row, _): &&NamedRow| known.get(&row.item.key).is_none_or(Known::is_bad_row);
+    let stems = rows.iter().filter(takes_one).map(|(_, stem)| *stem);
     Ok(names.find(connection, stems).await?)
 }
 
@@ -114,25 +115,22 @@ async fn insert_items(
     edition: Edition,
     items: Vec<PlannedItem>,
 ) -> LedgerResult<()> {
-    let with_failure = |item: PlannedItem| -> LedgerResult<_> {
+    let bind = |query: Values, item: PlannedItem| {
         let failure = item.failure.as_ref().map(to_json).transpose()?;
-        Ok((item, failure))
-    };
-    let items = items.into_iter().map(with_failure).collect::<LedgerResult<Vec<_>>>()?;
-    let written = ITEMS.write(connection, items, |query, (item, failure)| {
-        query
+        let facts = item.facts;
+        Ok(query
             .bind(item.id.0)
             .bind(edition.0)
-            .bind(item.facts.source)
-            .bind(item.facts.scale)
-            .bind(item.facts.version)
-            .bind(item.facts.stem)
+            .bind(facts.source)
+            .bind(facts.scale)
+            .bind(facts.version)
+            .bind(facts.stem)
             .bind(i64::try_from(item.ordinal).unwrap_or(i64::MAX))
             .bind(item.state.as_str())
             .bind(failure)
-            .bind(item.settlement)
-    });
-    Ok(written.await?)
+            .bind(item.settlement))
+    };
+    ITEMS.write(connection, items, bind).await
 }
 
 async fn move_items(
@@ -160,10 +158,9 @@ async fn insert_rows(
     edition: Edition,
     rows: Vec<PlannedRow>,
 ) -> LedgerResult<()> {
-    let with_cells = |row: PlannedRow| -> LedgerResult<_> { Ok((to_json(&row.cells)?, row)) };
-    let rows = rows.into_iter().map(with_cells).collect::<LedgerResult<Vec<_>>>()?;
-    let written = ROWS.write(connection, rows, |query, (cells, row)| {
-        query.bind(edition.0).bind(row.line).bind(row.item.0).bind(row.first).bind(cells)
-    });
-    Ok(written.await?)
+    let bind = |query: Values, row: PlannedRow| {
+        let cells = to_json(&row.cells)?;
+        Ok(query.bind(edition.0).bind(row.line).bind(row.item.0).bind(row.first).bind(cells))
+    };
+    ROWS.write(connection, rows, bind).await
 }

@@ -8,13 +8,7 @@
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use super::{
-    contract::LedgerResult,
-    counts,
-    head::Head,
-    record::EditionHeader,
-    rows::to_json,
-};
+use super::{contract::LedgerResult, counts, head::Head, record::EditionHeader, rows::to_json};
 use crate::core::{Edition, Endpoint, Fence};
 
 const EXTEND_SUBMIT_PAUSE: &str =

@@ -65,9 +65,9 @@ pub(crate) fn writer_options(path: &Path, thread: &'static str) -> SqliteConnect
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         // Almost everything is written at the end of a table, and the log is folded in
-        // often, so that whoever writes next does not wait long: 8 MiB of pages each.
+        // often, so that whoever writes next does not wait long: 8 and 16 MiB of pages.
         .pragma("cache_size", "-8192")
-        .pragma("wal_autocheckpoint", "2000")
+        .pragma("wal_autocheckpoint", "4000")
         .pragma("journal_size_limit", "16777216")
         // Pages that a failed statement would restore; on disk by default.
         .pragma("temp_store", "MEMORY")

@@ -130,7 +130,7 @@ pub(super) async fn write_buckets(
         .chunk_by(|one, next| segment.row_of(one.name) == segment.row_of(next.name))
         .map(|entries| (segment.row_of(entries[0].name), bucket::encode(entries)));
     let buckets: Vec<_> = buckets.collect();
-    BUCKETS.write(connection, buckets, |query, (id, bytes)| query.bind(id).bind(bytes)).await
+    BUCKETS.write(connection, buckets, |query, (id, bytes)| Ok(query.bind(id).bind(bytes))).await
 }
 
 pub(super) async fn insert_segment(
