@@ -50,9 +50,10 @@ parity: models
 watch-test *WORDS:
     cargo nextest run --all-features {{ WORDS }}
 
-# Throughput against the gateway in the same process; memory among hostile neighbours.
+# Throughput against the gateway in the same process; memory among hostile neighbours, and at
+# manifests of growing length.
 bench:
-    cargo bench --all-features --bench throughput --bench hostile
+    cargo bench --all-features --bench throughput --bench hostile --bench scale
 
 # Time and memory of the local engine beside onnxruntime; rewrites docs/speed.md. Minutes.
 bench-engine: models

@@ -248,7 +248,7 @@ impl Session<'_> {
 
     async fn recorder(&self, header: &EditionHeader) -> Result<run::RecorderHandle, AppError> {
         let mut recorder = Recorder::new(self.ledger.clone(), &self.job.dir, header);
-        recorder.rewrite().await?;
+        recorder.begin().await?;
         Ok(recorder.follow())
     }
 

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use super::{
     contract::{Audit, Ledger, LedgerError, LedgerResult},
     head::{AttemptRecord, Head, Kept, whole_millis},
-    import::{Known, PlannedItem, PlannedRow, RenewedItem, plan},
+    import::{Known, PlannedItem, PlannedRow, RenewedItem, name_stems, plan},
+    names::Name,
     record::{
         EditionHeader, Imported, JobRecord, Money, NewRow, Pauses, RowFilter, RowRecord,
         SettledRow, Totals,
@@ -43,7 +44,7 @@ struct Store {
     finished: Option<(Edition, String)>,
     items: BTreeMap<ItemId, Entry>,
     known: HashMap<ItemKey, Known>,
-    stems: HashMap<String, u64>,
+    stems: HashMap<Name, u64>,
     rows: BTreeMap<(Edition, i64), PlannedRow>,
     lines: BTreeSet<(ItemId, Edition, i64)>,
     settlements: BTreeMap<i64, ItemId>,
@@ -74,7 +75,7 @@ impl MemoryLedger {
 impl Store {
     fn import(&mut self, rows: Vec<NewRow>) -> Imported {
         let edition = self.head.edition;
-        let plan = plan(rows, &mut self.known, &mut self.stems, &mut self.head);
+        let plan = plan(name_stems(rows), &mut self.known, &mut self.stems, &mut self.head);
         for planned in plan.items {
             self.settle(planned.id, planned.settlement);
             let key = planned.facts.key;
@@ -182,13 +183,21 @@ impl Store {
             let booked = self.attempts.values().filter(|attempt| attempt.booking == booking);
             booked.map(|attempt| attempt.price).sum()
         };
-        Audit {
-            attempts: self.attempts.len() as u64,
+        let money = Money {
             charged: sum(Booking::Charged),
             possibly_charged: sum(Booking::PossiblyCharged),
             reserved: sum(Booking::Reserved),
-            by_items: self.sum_items(),
+        };
+        let edition = self.head.edition;
+        let rows = self.rows.range((edition, i64::MIN)..=(edition, i64::MAX)).count() as u64;
+        let accepted = self.attempts.values().filter(|attempt| attempt.request_id.is_some());
+        let mut counted =
+            Totals { money, rows, submits: accepted.count() as u64, ..Totals::default() };
+        for Entry { kept: Kept { item, .. }, .. } in self.items.values() {
+            counted.items[item.state as usize] +=
+                u64::from(self.head.offers(item.edition, item.state));
         }
+        Audit { attempts: self.attempts.len() as u64, counted, by_items: self.sum_items() }
     }
 }
 

@@ -11,9 +11,9 @@ use sqlx::{
 
 use super::{
     contract::{Audit, LedgerError, LedgerResult},
+    counts,
     record::{EditionHeader, JobRecord, Pauses, RowFilter, RowRecord, SettledRow, Totals},
     rows::{RowReader, item_columns, to_json_array},
-    statements,
 };
 use crate::core::{Edition, Item, ItemId, ItemState};
 
@@ -184,16 +184,15 @@ impl Reader {
         rows.iter().map(|row| RowReader::new(row).row_record()).collect()
     }
 
-    /// Counts everything anew; for a ledger without a writer that keeps count.
+    /// Returns what the last transaction has kept; for a ledger without a writer.
     pub(super) async fn totals(&self) -> LedgerResult<Totals> {
         let mut snapshot = self.pool.begin().await?;
-        Ok(statements::load_head(&mut snapshot).await?.totals)
+        Ok(counts::load_head(&mut snapshot).await?.totals)
     }
 
     pub(super) async fn audit(&self) -> LedgerResult<Audit> {
         let mut snapshot = self.pool.begin().await?;
-        let (audit, _) = statements::load_audit(&mut snapshot).await?;
-        Ok(Audit { by_items: statements::sum_items(&mut snapshot).await?, ..audit })
+        counts::audit(&mut snapshot).await
     }
 
     pub(super) async fn close(&self) {

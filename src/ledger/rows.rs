@@ -15,12 +15,11 @@ use super::{
     contract::LedgerResult,
     fault::damaged,
     head::{AttemptRecord, Kept},
-    import::{MovedItem, PlannedItem, PlannedRow, RenewedItem},
+    import::{MovedItem, RenewedItem},
     record::RowRecord,
 };
 use crate::core::{
-    Attempt, Booking, CallbackSecret, Edition, Item, ItemId, ItemKey, ItemState, Micros, Request,
-    RequestId,
+    Attempt, Booking, CallbackSecret, Edition, Item, ItemId, ItemState, Micros, Request, RequestId,
 };
 
 /// The columns that [`RowReader::kept`] reads, in its order.
@@ -57,12 +56,6 @@ impl<'r> RowReader<'r> {
     pub(super) fn callback_secret(&mut self) -> LedgerResult<CallbackSecret> {
         let bytes: &[u8] = self.value()?;
         bytes.try_into().map(CallbackSecret::new).map_err(damaged)
-    }
-
-    /// Reads the next column as an item's key.
-    pub(super) fn key(&mut self) -> LedgerResult<ItemKey> {
-        let bytes: &[u8] = self.value()?;
-        bytes.try_into().map(ItemKey).map_err(damaged)
     }
 
     /// Reads the next column as one word that stands for something.
@@ -173,11 +166,6 @@ pub(super) fn to_json_array<T: Serialize>(
     to_json(&values)
 }
 
-/// Returns the 32 hexadecimal digits of a key.
-pub(super) fn hex(key: ItemKey) -> String {
-    format!("{:032x}", u128::from_be_bytes(key.0))
-}
-
 /// Writes a list as JSON, and an empty one as nothing.
 fn list<T: Serialize>(values: &[T]) -> LedgerResult<Option<String>> {
     if values.is_empty() { Ok(None) } else { to_json(values).map(Some) }
@@ -185,39 +173,6 @@ fn list<T: Serialize>(values: &[T]) -> LedgerResult<Option<String>> {
 
 fn millis(time: Option<Timestamp>) -> Option<i64> {
     time.map(Timestamp::as_millisecond)
-}
-
-/// A new or corrected item, as `INSERT_ITEMS` unfolds it.
-#[derive(Serialize)]
-pub(super) struct ItemInsert<'a> {
-    id: i64,
-    key: String,
-    source: &'a str,
-    scale: u8,
-    version: &'a str,
-    stem: &'a str,
-    ordinal: u64,
-    state: &'static str,
-    failure: Option<String>,
-    settlement: Option<i64>,
-}
-
-impl<'a> ItemInsert<'a> {
-    pub(super) fn new(planned: &'a PlannedItem) -> LedgerResult<Self> {
-        let facts = &planned.facts;
-        Ok(Self {
-            id: planned.id.0,
-            key: hex(facts.key),
-            source: &facts.source,
-            scale: facts.scale,
-            version: &facts.version,
-            stem: &facts.stem,
-            ordinal: planned.ordinal,
-            state: planned.state.as_str(),
-            failure: planned.failure.as_ref().map(to_json).transpose()?,
-            settlement: planned.settlement,
-        })
-    }
 }
 
 /// A known item that a new edition names, as `MOVE_ITEMS` unfolds it.
@@ -253,26 +208,6 @@ impl<'a> ItemRenewal<'a> {
             version: &renewed.version,
             state: renewed.state.as_str(),
             staged_url: renewed.staged_url.as_deref(),
-        }
-    }
-}
-
-/// A manifest row, as `INSERT_ROWS` unfolds it.
-#[derive(Serialize)]
-pub(super) struct RowInsert<'a> {
-    line: i64,
-    item: i64,
-    first: u8,
-    cells: &'a [String],
-}
-
-impl<'a> RowInsert<'a> {
-    pub(super) fn new(planned: &'a PlannedRow) -> Self {
-        Self {
-            line: planned.line,
-            item: planned.item.0,
-            first: planned.first.into(),
-            cells: &planned.cells,
         }
     }
 }

@@ -190,13 +190,20 @@ impl Board {
 
     /// Takes in items that the ledger offers.
     pub(super) fn loaded(&mut self, items: Vec<Item>, complete: bool, actions: &mut Vec<Action>) {
+        let owed = self.supply.owes();
         self.supply.loaded(&items, complete, super::worker::LOAD);
-        if self.mode != Mode::Running {
+        if self.mode != Mode::Running && !owed {
             return;
         }
         let now = self.clock.instant();
         let in_hand = self.in_hand();
         for item in items.into_iter().filter(|item| !in_hand.contains(&item.id)) {
+            if owed {
+                if self.has_use_for(&item) {
+                    self.adopt(item, actions);
+                }
+                continue;
+            }
             // A URL made by an earlier run may have died with it.
             if item.staged_url.is_some() {
                 self.lanes.stage.push_back(item);
@@ -204,6 +211,26 @@ impl Board {
                 self.place(item, now, actions);
             }
         }
+    }
+
+    /// Returns the wish to read more of what earlier runs have left at the service, when as
+    /// much of it is in hand as may be there at once.
+    fn want_owed(&mut self) -> Option<Action> {
+        let at_service =
+            if self.wants(Step::Poll) { self.pacer.in_use(Endpoint::Submit) } else { 0 };
+        let room = self.rules.submit.at_once.saturating_sub(at_service + self.ready);
+        if room > 0 && self.takes_owed() { self.supply.want_owed() } else { None }
+    }
+
+    /// Returns true while the ledger has more of that, and it is of use.
+    fn takes_owed(&self) -> bool {
+        let of_use = self.wants(Step::Poll) || self.wants(Step::Fetch);
+        self.supply.owes() && self.mode != Mode::Draining && of_use
+    }
+
+    /// Returns true when the next step of an item is still started.
+    fn has_use_for(&self, item: &Item) -> bool {
+        step_for(item.state).is_some_and(|step| self.wants(step))
     }
 
     /// Returns the items that are in memory already: an earlier run left them at the
@@ -362,7 +389,8 @@ impl Board {
 
     fn has_nothing_to_do(&self) -> bool {
         let steps = self.running.is_empty() && self.resolving.is_empty() && self.pauses_are_kept();
-        let nothing_owed = self.lanes.poll.is_empty() && self.parked.is_empty();
+        let nothing_owed =
+            self.lanes.poll.is_empty() && self.parked.is_empty() && !self.takes_owed();
         steps
             && self.lanes.fetch.is_empty()
             && nothing_owed

@@ -12,6 +12,7 @@ use super::{
     board::{Board, Mode},
     intake::{Intake, IntakeError, IntakeNotice},
     poller::Poller,
+    recovery::Owed,
     settings::RunSettings,
     shutdown::{StopLevel, Stops},
     step::{Action, Finished, Step},
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     api::RestoreApi,
     clock::Clock,
-    core::{Budget, Callback, Endpoint, Fence, HaltCause, Item, ItemId, Pace, RunEvent},
+    core::{Budget, Callback, Endpoint, Fence, HaltCause, ItemId, Pace, RunEvent},
     fetch::Fetcher,
     ledger::{Ledger, LedgerError},
     report::Reporter,
@@ -87,7 +88,7 @@ enum Event {
 
 /// Moves items until nothing is left, the job halts, or someone stops it.
 ///
-/// `owed` are the items that [`recover`](super::recovery::recover) returned, `intake`
+/// `owed` is what [`recover`](super::recovery::recover) returned, `intake`
 /// tells of rows that reach the ledger, `budget` starts from what the ledger knows.
 ///
 /// # Errors
@@ -96,7 +97,7 @@ enum Event {
 pub async fn run(
     parts: Parts,
     rules: RunSettings,
-    owed: Vec<Item>,
+    owed: Owed,
     budget: Budget,
     intake: mpsc::Receiver<IntakeNotice>,
     stops: Stops,
@@ -104,8 +105,11 @@ pub async fn run(
     let job = parts.ledger.job().await?;
     let mut coordinator = Coordinator::new(parts, Arc::new(rules), budget, intake, stops);
     coordinator.board.edition = job.begun;
-    for item in owed {
+    for item in owed.items {
         coordinator.board.adopt(item, &mut coordinator.actions);
+    }
+    if let Some(item) = owed.more_after {
+        coordinator.board.supply.owes_after(item);
     }
     coordinator.board.resume_pauses(job.paused);
     coordinator.work().await?;
@@ -333,8 +337,8 @@ impl Coordinator {
                 Action::Start(step, item) => {
                     self.tasks.spawn(workers.run(step, *item));
                 }
-                Action::Load { after, complete } => {
-                    self.tasks.spawn(workers.load(after, complete));
+                Action::Load { owed, after, complete } => {
+                    self.tasks.spawn(workers.load(owed, after, complete));
                 }
                 Action::Probe => {
                     self.tasks.spawn(workers.probe());

@@ -35,6 +35,7 @@ impl Board {
         sooner(self.ask_for_overdue(actions));
         sooner(self.start_paced(Step::Fetch, Endpoint::Fetch, actions));
         sooner(self.start_paced(Step::Poll, Endpoint::Poll, actions));
+        actions.extend(self.want_owed());
         if self.mode == Mode::Running {
             sooner(self.start_submits(actions));
             self.start_staging(actions);

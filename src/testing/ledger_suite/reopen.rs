@@ -123,6 +123,6 @@ pub async fn an_old_session_stays_shut_out(home: &dyn Home) -> LedgerResult<()> 
     old.advance(fence, ItemId(1), completed(), at(1)).await?;
     let totals = old.totals().await?;
     assert_eq!((totals.submits, totals.count(ItemState::Ready)), (1, 1));
-    assert_eq!(totals.money.charged, old.audit().await?.charged);
+    assert_eq!(totals.money.charged, old.audit().await?.counted.money.charged);
     Ok(())
 }
