@@ -24,6 +24,7 @@ mod paths;
 mod redact;
 mod retry;
 pub mod retry_after;
+mod service_time;
 mod state;
 
 pub use budget::Budget;
@@ -42,4 +43,5 @@ pub use pace::Pace;
 pub use paths::{PATH_SEGMENT, normalise_path};
 pub use redact::{is_disturbing, without_queries};
 pub use retry::{InDoubtPolicy, MOST_DOUBTFUL_SUBMITS, RetryDecision, RetryPolicy, jitter};
+pub use service_time::ServiceTimes;
 pub use state::{EventKind, IllegalTransition, ItemEvent, ItemState};

@@ -35,7 +35,10 @@ use super::{
 };
 use crate::{
     clock::{Clock, elapsed},
-    core::{Budget, Edition, Endpoint, HaltCause, Item, ItemId, ItemState, Micros, Pace, RunEvent},
+    core::{
+        Budget, Edition, Endpoint, HaltCause, Item, ItemId, ItemState, Micros, Pace, RunEvent,
+        ServiceTimes,
+    },
     limit::Pacer,
 };
 
@@ -80,6 +83,8 @@ pub(super) struct Board {
     overdue: BTreeMap<ItemId, Instant>,
     /// A probe is wanted that says whether others are answered.
     asks: bool,
+    /// How long the service takes, as far as this run knows.
+    service_times: ServiceTimes,
     /// Items whose download is still to come.
     ready: usize,
     /// The output folder or the ledger cannot be written: downloading is useless.
@@ -166,6 +171,7 @@ impl Board {
             patience,
             overdue: BTreeMap::new(),
             asks: false,
+            service_times: ServiceTimes::default(),
             ready: 0,
             output_broken: false,
             pauses: PauseBook::default(),
@@ -261,9 +267,15 @@ impl Board {
         let cadence = self.rules.cadence;
         let wait = match self.patience {
             Some(_) => cadence.with_callbacks(),
-            None => cadence.next_poll(age),
+            None => cadence.next_poll(age, &self.service_times, self.poll_line()),
         };
         self.clock.instant() + wait
+    }
+
+    /// Returns how long a poll that is due now will stand in line.
+    fn poll_line(&self) -> Duration {
+        let waiting = u32::try_from(self.lanes.poll.len()).unwrap_or(u32::MAX);
+        Duration::from_secs_f64(f64::from(waiting) / self.rules.poll.per_second)
     }
 
     /// Returns when an item that was polled just now may be polled again.

@@ -19,8 +19,11 @@ impl Board {
         {
             return self.give_up(report, ran, actions);
         }
-        let StepReport { step, item, signal, retrying } = report;
+        let StepReport { step, item, signal, retrying, took } = report;
         let set_aside = ran.as_ref().map_or(Micros::ZERO, |ran| ran.set_aside);
+        if let Some(took) = took {
+            self.service_times.record(took);
+        }
         self.budget.settle(set_aside, item.committed());
         self.give_back(step, item.state);
         match step {

@@ -120,7 +120,7 @@ impl Table {
     fn end(&mut self, id: i64, events: Vec<ItemEvent>, signal: Signal) {
         let (step, item) = self.working.remove(&id).expect("a running step");
         let item = samples::after(item, events, self.clock.now());
-        let report = StepReport { step, item, signal, retrying: None };
+        let report = StepReport { step, item, signal, retrying: None, took: None };
         self.board.ended(report, &mut self.actions);
     }
 
