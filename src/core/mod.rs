@@ -28,7 +28,7 @@ mod service_time;
 mod state;
 
 pub use budget::Budget;
-pub use cadence::Cadence;
+pub use cadence::{Cadence, OpenRequest, poll_price};
 pub use callback::{Callback, CallbackAddresses, CallbackSecret};
 pub use cell::{escape_formula, unescape_formula};
 pub use columns::{FAILURE_COLUMNS, RESULT_COLUMNS};
@@ -43,5 +43,5 @@ pub use pace::Pace;
 pub use paths::{PATH_SEGMENT, normalise_path};
 pub use redact::{is_disturbing, without_queries};
 pub use retry::{InDoubtPolicy, MOST_DOUBTFUL_SUBMITS, RetryDecision, RetryPolicy, jitter};
-pub use service_time::ServiceTimes;
+pub use service_time::{Observation, ServiceTimes};
 pub use state::{EventKind, IllegalTransition, ItemEvent, ItemState};
