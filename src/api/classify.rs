@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use reqwest::header::HeaderValue;
 use serde::de::DeserializeOwned;
 
@@ -245,7 +246,8 @@ fn status_success(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
             if media.len() > MOST_PICTURES {
                 return StatusOutcome::Failed(too_many(media.len()).with_status(answer.status));
             }
-            StatusOutcome::Completed { media }
+            let took = took(reply.created_at.as_deref(), reply.completed_at.as_deref());
+            StatusOutcome::Completed { media, took }
         }
         Some(Status::Failed) => {
             StatusOutcome::Failed(because(FailureCode::ServiceFailed, "no reason given"))
@@ -257,6 +259,13 @@ fn status_success(answer: &Answer, request_id: &RequestId) -> StatusOutcome {
             StatusOutcome::Waiting { word: quote(answer, &reply.status) }
         }
     }
+}
+
+/// Returns the time between two moments of the service's clock; nothing when one of them
+/// is missing or cannot be read, or when they are in the wrong order.
+fn took(created: Option<&str>, completed: Option<&str>) -> Option<Duration> {
+    let moment = |text: Option<&str>| text?.parse::<Timestamp>().ok();
+    moment(completed)?.duration_since(moment(created)?).try_into().ok()
 }
 
 fn too_many(pictures: usize) -> Failure {
@@ -377,7 +386,7 @@ mod tests {
     fn status_word(exchange: &Exchange) -> String {
         match status(exchange, &RequestId("r1".into())) {
             StatusOutcome::Waiting { word } => format!("waiting {word}"),
-            StatusOutcome::Completed { media } => format!("completed {}", media.join(" ")),
+            StatusOutcome::Completed { media, .. } => format!("completed {}", media.join(" ")),
             StatusOutcome::NoMedia(f) => format!("no media {}", f.code),
             StatusOutcome::Failed(f) => format!("failed {}", f.message),
             StatusOutcome::Error(f) => format!("error {}", f.message),
@@ -472,7 +481,7 @@ mod tests {
             answer(200, &format!(r#"{{"status":"COMPLETED","output":{{"media_url":[{urls}]}}}}"#))
         };
         let id = RequestId("r1".into());
-        let StatusOutcome::Completed { media } = status(&named(MOST_PICTURES), &id) else {
+        let StatusOutcome::Completed { media, .. } = status(&named(MOST_PICTURES), &id) else {
             panic!("refused what is allowed")
         };
         assert_eq!(media.len(), MOST_PICTURES);

@@ -75,6 +75,8 @@ pub enum StatusOutcome {
     Completed {
         /// Addresses, in the service's order.
         media: Vec<String>,
+        /// How long the service has taken, by its own clock, when it says.
+        took: Option<Duration>,
     },
     /// COMPLETED without an address of a picture.
     NoMedia(Failure),

@@ -1,5 +1,7 @@
 //! One photograph of the manifest and everything the ledger remembers of it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -176,6 +178,15 @@ impl Item {
             .filter(|attempt| attempt.booking == Booking::Reserved)
             .map_or(Micros::ZERO, |attempt| attempt.price);
         self.charged + self.possibly_charged + reserved
+    }
+
+    /// Returns the time from the last submit to when the artifacts were here, of an item
+    /// that is done.
+    #[must_use]
+    pub fn time_to_done(&self) -> Option<Duration> {
+        let (from, to) = (self.submitted_at?, self.settled_at?);
+        let time = Duration::try_from(to.duration_since(from)).ok()?;
+        Some(time).filter(|_| self.state == ItemState::Done)
     }
 
     /// Returns true when the latest attempt may have a request whose name is not known.

@@ -24,10 +24,11 @@ mod paths;
 mod redact;
 mod retry;
 pub mod retry_after;
+mod service_time;
 mod state;
 
 pub use budget::Budget;
-pub use cadence::Cadence;
+pub use cadence::{Cadence, OpenRequest, poll_price};
 pub use callback::{Callback, CallbackAddresses, CallbackSecret};
 pub use cell::{escape_formula, unescape_formula};
 pub use columns::{FAILURE_COLUMNS, RESULT_COLUMNS};
@@ -42,4 +43,5 @@ pub use pace::Pace;
 pub use paths::{PATH_SEGMENT, normalise_path};
 pub use redact::{is_disturbing, without_queries};
 pub use retry::{InDoubtPolicy, MOST_DOUBTFUL_SUBMITS, RetryDecision, RetryPolicy, jitter};
+pub use service_time::{Observation, ServiceTimes};
 pub use state::{EventKind, IllegalTransition, ItemEvent, ItemState};

@@ -1,5 +1,7 @@
 //! The contract every ledger fulfils.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
@@ -186,6 +188,11 @@ pub trait Ledger: Send + Sync {
         after: i64,
         limit: usize,
     ) -> BoxFuture<'_, LedgerResult<Vec<RowRecord>>>;
+
+    /// Returns for items that are done the time from their last submit to when their
+    /// artifacts were here, of the last `limit` settlements of the current edition, the
+    /// latest first. Others that were settled lately make it fewer, never a longer look.
+    fn recent_times(&self, limit: usize) -> BoxFuture<'_, LedgerResult<Vec<Duration>>>;
 
     /// Counts everything anew, to be held against the running [`totals`](Self::totals); the
     /// money twice, as the attempts and as the items tell it.

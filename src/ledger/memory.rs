@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
@@ -168,6 +169,13 @@ impl Store {
             .filter(|row| filter.wants(row.item.state))
             .take(limit)
             .collect()
+    }
+
+    fn recent_times(&self, limit: usize) -> Vec<Duration> {
+        let entries = self.settlements.values().rev().filter_map(|id| self.items.get(id));
+        let items = entries.map(|entry| &entry.kept.item);
+        let current = items.filter(|item| item.edition == self.head.edition).take(limit);
+        current.filter_map(Item::time_to_done).collect()
     }
 
     fn sum_items(&self) -> Money {
@@ -378,6 +386,10 @@ impl Ledger for MemoryLedger {
         limit: usize,
     ) -> BoxFuture<'_, LedgerResult<Vec<RowRecord>>> {
         Box::pin(async move { Ok(self.store().rows(filter, after, limit)) })
+    }
+
+    fn recent_times(&self, limit: usize) -> BoxFuture<'_, LedgerResult<Vec<Duration>>> {
+        Box::pin(async move { Ok(self.store().recent_times(limit)) })
     }
 
     fn audit(&self) -> BoxFuture<'_, LedgerResult<Audit>> {

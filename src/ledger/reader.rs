@@ -1,7 +1,7 @@
 //! Reads the database on connections that cannot write, at the same time as the
 //! writer and without waiting for it.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use futures::TryStreamExt;
 use sqlx::{
@@ -46,6 +46,14 @@ const SETTLED_ROWS: &str = concat!(
      WHERE items.edition = (SELECT max(edition) FROM editions) AND items.settlement > ?1 \
      ORDER BY items.settlement, rows.line"
 );
+
+/// From the end of the index backwards; what is not done is left out only afterwards, so
+/// that no run of other settlements makes the look longer.
+const RECENT_TIMES: &str = "SELECT settled_at - submitted_at FROM (\
+         SELECT state, submitted_at, settled_at FROM items INDEXED BY items_by_settlement \
+         WHERE edition = (SELECT max(edition) FROM editions) AND settlement IS NOT NULL \
+         ORDER BY settlement DESC LIMIT ?1) \
+     WHERE state = ?2 AND settled_at >= submitted_at";
 
 const ROWS: &str = concat!(
     "SELECT rows.line, rows.cells, rows.first, ",
@@ -166,6 +174,15 @@ impl Reader {
             settled.push(SettledRow { settlement, row: row.row_record()? });
         }
         Ok(settled)
+    }
+
+    pub(super) async fn recent_times(&self, limit: usize) -> LedgerResult<Vec<Duration>> {
+        let times: Vec<u64> = sqlx::query_scalar(RECENT_TIMES)
+            .bind(sql_limit(limit))
+            .bind(ItemState::Done.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(times.into_iter().map(Duration::from_millis).collect())
     }
 
     pub(super) async fn rows(

@@ -1,6 +1,6 @@
 //! The ledger of real jobs: one `SQLite` file.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -233,6 +233,10 @@ impl Ledger for SqliteLedger {
         limit: usize,
     ) -> BoxFuture<'_, LedgerResult<Vec<RowRecord>>> {
         Box::pin(self.reader.rows(filter, after, limit))
+    }
+
+    fn recent_times(&self, limit: usize) -> BoxFuture<'_, LedgerResult<Vec<Duration>>> {
+        Box::pin(self.reader.recent_times(limit))
     }
 
     fn audit(&self) -> BoxFuture<'_, LedgerResult<Audit>> {

@@ -15,8 +15,9 @@ use crate::{
     core::{Endpoint, Pace},
 };
 
-/// Pause after a 429 that names none.
-const DEFAULT_PAUSE: Duration = Duration::from_secs(2);
+/// Pause after a 429 that names none: a second is what most services count by, and the
+/// rate falls too.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What one endpoint may carry.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,9 +70,15 @@ impl Pacer {
         self.lane(endpoint).slots.take();
     }
 
-    /// Closes the gate after a 429 and slows the lane down. Returns for how long.
-    pub fn throttled(&mut self, endpoint: Endpoint, retry_after: Option<Duration>) -> Duration {
-        self.lane(endpoint).throttled(retry_after)
+    /// Closes the gate after a 429 to a request that left at `sent`, and slows the lane
+    /// down. Returns for how long the gate is closed.
+    pub fn throttled(
+        &mut self,
+        endpoint: Endpoint,
+        retry_after: Option<Duration>,
+        sent: Instant,
+    ) -> Duration {
+        self.lane(endpoint).throttled(retry_after, sent)
     }
 
     /// Returns what the pace of a lane has come to.
@@ -95,10 +102,20 @@ impl Pacer {
         }
     }
 
+    /// Returns the rate that a lane has now, in requests per second.
+    #[must_use]
+    pub fn per_second(&self, endpoint: Endpoint) -> f64 {
+        match endpoint {
+            Endpoint::Submit => self.submit.rate.per_second(),
+            Endpoint::Poll => self.poll.rate.per_second(),
+            Endpoint::Fetch => self.fetch.rate.per_second(),
+        }
+    }
+
     /// Returns the most requests a lane may start at one moment: the burst of I3.
     #[must_use]
     pub fn burst(per_second: f64) -> u32 {
-        quota::burst(per_second).get()
+        quota::burst(per_second)
     }
 
     fn lane(&mut self, endpoint: Endpoint) -> &mut Lane {
@@ -123,7 +140,7 @@ struct Lane {
 impl Lane {
     fn new(limits: LaneLimits, clock: Clock) -> Self {
         Self {
-            quota: Quota::new(limits.per_second, clock),
+            quota: Quota::new(limits.per_second, clock.instant()),
             rate: AdaptiveRate::new(limits.per_second),
             gate: Gate::default(),
             slots: Slots::new(limits.at_once),
@@ -141,18 +158,18 @@ impl Lane {
             return Grant::Full;
         }
         self.recover(now);
-        match self.quota.take() {
+        match self.quota.take(now) {
             Ok(()) => {
                 self.slots.take();
                 Grant::Go
             }
-            Err(wait) => Grant::NotBefore(now + wait),
+            Err(at) => Grant::NotBefore(at),
         }
     }
 
     fn recover(&mut self, now: Instant) {
         if self.rate.recover(now) {
-            self.quota = Quota::empty(self.rate.per_second(), self.clock);
+            self.quota.change(self.rate.per_second(), now);
         }
     }
 
@@ -166,13 +183,13 @@ impl Lane {
         }
     }
 
-    fn throttled(&mut self, retry_after: Option<Duration>) -> Duration {
+    fn throttled(&mut self, retry_after: Option<Duration>, sent: Instant) -> Duration {
         let now = self.clock.instant();
         let pause = retry_after.unwrap_or(DEFAULT_PAUSE);
         self.gate.close_until(now + pause);
         self.pauses += 1;
-        if self.rate.decrease(now) {
-            self.quota = Quota::empty(self.rate.per_second(), self.clock);
+        if self.rate.decrease(sent, now + pause) {
+            self.quota.change(self.rate.per_second(), now);
         }
         pause
     }
@@ -193,7 +210,7 @@ mod tests {
     async fn a_full_lane_takes_no_quota() {
         let mut pacer = pacer(1.0, 1);
         assert_eq!(pacer.try_start(Endpoint::Submit), Grant::Go);
-        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::time::advance(Duration::from_secs(2)).await;
         for _ in 0..3 {
             assert_eq!(pacer.try_start(Endpoint::Submit), Grant::Full);
         }
@@ -204,7 +221,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_closed_gate_takes_neither_slot_nor_quota() {
         let mut pacer = pacer(10.0, 1);
-        let pause = pacer.throttled(Endpoint::Poll, Some(Duration::from_secs(30)));
+        let pause = pacer.throttled(Endpoint::Poll, Some(Duration::from_secs(30)), Instant::now());
         assert_eq!(pause, Duration::from_secs(30));
         let slowed = Pace { allowed: 10.0, slowest: 5.0, now: 5.0, pauses: 1 };
         assert_eq!(pacer.pace(Endpoint::Poll), slowed);
@@ -214,18 +231,19 @@ mod tests {
         assert_eq!(pacer.in_use(Endpoint::Poll), 0);
         assert_eq!(pacer.try_start(Endpoint::Submit), Grant::Go, "gates are separate");
         tokio::time::advance(pause).await;
-        // Half a minute has given the whole rate back, and a new rate starts empty.
-        assert_eq!(pacer.pace(Endpoint::Poll), Pace { now: 10.0, ..slowed });
-        assert!(matches!(pacer.try_start(Endpoint::Poll), Grant::NotBefore(_)));
-        tokio::time::advance(Duration::from_millis(101)).await;
+        // A pause proves nothing about the rate; the time after it does.
         assert_eq!(pacer.try_start(Endpoint::Poll), Grant::Go);
+        assert_eq!(pacer.pace(Endpoint::Poll), slowed);
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert_eq!(pacer.pace(Endpoint::Poll), Pace { now: 10.0, ..slowed });
+        assert_eq!(pacer.try_start(Endpoint::Poll), Grant::Full, "the one slot is taken");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_shorter_pause_does_not_open_a_gate_early() {
         let mut pacer = pacer(10.0, 1);
-        pacer.throttled(Endpoint::Submit, Some(Duration::from_mins(1)));
-        pacer.throttled(Endpoint::Submit, Some(Duration::from_secs(1)));
+        pacer.throttled(Endpoint::Submit, Some(Duration::from_mins(1)), Instant::now());
+        pacer.throttled(Endpoint::Submit, Some(Duration::from_secs(1)), Instant::now());
         tokio::time::advance(Duration::from_secs(59)).await;
         assert!(matches!(pacer.try_start(Endpoint::Submit), Grant::NotBefore(_)));
     }
@@ -243,7 +261,7 @@ mod tests {
                 Grant::Full => unreachable!("there are slots"),
             }
             if calls.len() == 100 {
-                pacer.throttled(Endpoint::Submit, Some(Duration::from_secs(1)));
+                pacer.throttled(Endpoint::Submit, Some(Duration::from_secs(1)), Instant::now());
             }
         }
         rate_holds(&calls, f64::from(Pacer::burst(20.0)), 20.0).unwrap();

@@ -5,13 +5,16 @@
 //!
 //! This file takes items in and knows when a run is over; [`starts`] decides what may
 //! start, [`ends`] what follows from a step that has ended, [`calls`] what follows from
-//! a callback of the service and from items in doubt, [`pauses`] carries the pauses that the
-//! service asks for from run to run.
+//! a callback of the service and from items in doubt, [`polls`] when a request is polled,
+//! [`pauses`] carries the pauses that the service asks for from run to run.
 
 mod calls;
 mod ends;
+mod last_polls;
 mod overdue;
 mod pauses;
+mod poll_line;
+mod polls;
 mod starts;
 
 use std::{
@@ -25,6 +28,7 @@ use tokio::time::Instant;
 
 use calls::EarlyCall;
 use pauses::PauseBook;
+use polls::{Asked, Polls};
 pub use starts::most_unfetched;
 
 use super::{
@@ -34,7 +38,7 @@ use super::{
     supply::Supply,
 };
 use crate::{
-    clock::{Clock, elapsed},
+    clock::Clock,
     core::{Budget, Edition, Endpoint, HaltCause, Item, ItemId, ItemState, Micros, Pace, RunEvent},
     limit::Pacer,
 };
@@ -64,6 +68,7 @@ pub(super) struct Board {
     /// The edition of the manifest that counts; `None` when there is only one.
     pub(super) edition: Option<Edition>,
     lanes: Lanes,
+    polls: Polls,
     /// Waiting for a time; their state says for what.
     parked: BTreeMap<ItemId, Waiting>,
     running: BTreeMap<ItemId, Running>,
@@ -95,6 +100,8 @@ struct Running {
     /// What the item had committed and may commit by this step.
     set_aside: Micros,
     since: Instant,
+    /// What was known of the request's polls before this one.
+    open_at: Duration,
     /// Which submit of the item this is, if it is one; else the last.
     attempt: u32,
     /// The service has called back before it has answered.
@@ -105,27 +112,16 @@ struct Running {
 #[derive(Debug)]
 struct Waiting {
     item: Item,
-    /// A callback may bring its poll forward, but not before this.
-    soonest: Instant,
+    asked: Asked,
 }
 
+/// Items that may take their next step, first come, first served. Polls have a line of
+/// their own.
 #[derive(Debug, Default)]
 struct Lanes {
     stage: VecDeque<Item>,
     submit: VecDeque<Item>,
-    poll: VecDeque<Item>,
     fetch: VecDeque<Item>,
-}
-
-impl Lanes {
-    fn of(&mut self, step: Step) -> &mut VecDeque<Item> {
-        match step {
-            Step::Stage => &mut self.stage,
-            Step::Submit => &mut self.submit,
-            Step::Poll => &mut self.poll,
-            Step::Fetch => &mut self.fetch,
-        }
-    }
 }
 
 /// Returns what comes next in a state; nothing in one that is settled.
@@ -159,6 +155,7 @@ impl Board {
             mode: Mode::Running,
             edition: None,
             lanes: Lanes::default(),
+            polls: Polls::default(),
             parked: BTreeMap::new(),
             running: BTreeMap::new(),
             resolving: BTreeMap::new(),
@@ -185,7 +182,8 @@ impl Board {
             self.doubtful.insert(item.id, self.clock.instant());
         }
         // Nobody knows when the earlier run has polled it.
-        self.place(item, self.after_a_poll(), actions);
+        let soonest = self.clock.instant() + self.rules.cadence.interval;
+        self.place(item, Asked::never(soonest), actions);
     }
 
     /// Takes in items that the ledger offers.
@@ -208,7 +206,7 @@ impl Board {
             if item.staged_url.is_some() {
                 self.lanes.stage.push_back(item);
             } else {
-                self.place(item, now, actions);
+                self.place(item, Asked::never(now), actions);
             }
         }
     }
@@ -236,31 +234,41 @@ impl Board {
     /// Returns the items that are in memory already: an earlier run left them at the
     /// service, or a callback named them, and now they are to be submitted (again).
     fn in_hand(&self) -> BTreeSet<ItemId> {
-        let Lanes { stage, submit, poll, fetch } = &self.lanes;
-        let lanes = [stage, submit, poll, fetch].into_iter().flatten().map(|item| item.id);
+        let Lanes { stage, submit, fetch } = &self.lanes;
+        let lanes = [stage, submit, fetch].into_iter().flatten().map(|item| item.id);
         let resolving = self.resolving.keys().map(|(id, _)| *id);
         let waiting = self.parked.keys().chain(self.running.keys()).copied();
-        lanes.chain(resolving).chain(waiting).collect()
+        lanes.chain(self.polls.line.ids()).chain(resolving).chain(waiting).collect()
     }
 
-    /// Puts an item where its state says, or parks it until its time; a callback may
-    /// bring a poll forward to `soonest`.
-    fn place(&mut self, item: Item, soonest: Instant, actions: &mut Vec<Action>) {
+    /// Puts an item where its state says, or parks it until its time.
+    fn place(&mut self, item: Item, asked: Asked, actions: &mut Vec<Action>) {
         let wanted = |step: &Step| self.wants(*step) && (item.state.is_owed() || self.names(&item));
         let Some(step) = step_for(item.state).filter(wanted) else { return };
         let not_before = item.not_before.map(|at| self.clock.instant_of(at, self.rules.deadline));
-        let soonest = not_before.map_or(soonest, |at| at.max(soonest));
+        let soonest = not_before.map_or(asked.soonest, |at| at.max(asked.soonest));
+        let asked = Asked { soonest, ..asked };
         let waits_until = match item.state {
-            ItemState::Submitted => Some(self.next_poll(&item).max(soonest)),
+            ItemState::Submitted => Some(self.next_poll(&item, asked)),
             _ => not_before,
         };
         match waits_until.filter(|at| *at > self.clock.instant()) {
             Some(_) if self.mode == Mode::Draining => {}
             Some(at) => {
                 actions.push(Action::Park(item.id, at));
-                self.parked.insert(item.id, Waiting { item, soonest });
+                self.parked.insert(item.id, Waiting { item, asked });
             }
-            None => self.lanes.of(step).push_back(item),
+            None => self.enter(step, item, asked),
+        }
+    }
+
+    /// An item may take its next step.
+    fn enter(&mut self, step: Step, item: Item, asked: Asked) {
+        match step {
+            Step::Stage => self.lanes.stage.push_back(item),
+            Step::Submit => self.lanes.submit.push_back(item),
+            Step::Poll => self.stand_in_line(item, asked),
+            Step::Fetch => self.lanes.fetch.push_back(item),
         }
     }
 
@@ -281,28 +289,11 @@ impl Board {
         }
     }
 
-    /// Returns when the cadence wants the next poll of an item.
-    fn next_poll(&self, item: &Item) -> Instant {
-        let now = self.clock.now();
-        let age = item.submitted_at.map_or(self.rules.deadline, |at| elapsed(at, now));
-        let cadence = self.rules.cadence;
-        let wait = match self.patience {
-            Some(_) => cadence.with_callbacks(),
-            None => cadence.next_poll(age),
-        };
-        self.clock.instant() + wait
-    }
-
-    /// Returns when an item that was polled just now may be polled again.
-    fn after_a_poll(&self) -> Instant {
-        self.clock.instant() + self.rules.cadence.interval
-    }
-
     /// An item's time has come.
     pub(super) fn due(&mut self, id: ItemId) {
-        let Some(Waiting { item, .. }) = self.parked.remove(&id) else { return };
+        let Some(Waiting { item, asked }) = self.parked.remove(&id) else { return };
         if let Some(step) = step_for(item.state) {
-            self.lanes.of(step).push_back(item);
+            self.enter(step, item, asked);
         }
     }
 
@@ -368,7 +359,7 @@ impl Board {
     }
 
     fn forget_unpolled(&mut self) {
-        self.lanes.poll.clear();
+        self.polls.line.clear();
         self.parked.retain(|_, waiting| waiting.item.state == ItemState::Ready);
     }
 
@@ -390,7 +381,7 @@ impl Board {
     fn has_nothing_to_do(&self) -> bool {
         let steps = self.running.is_empty() && self.resolving.is_empty() && self.pauses_are_kept();
         let nothing_owed =
-            self.lanes.poll.is_empty() && self.parked.is_empty() && !self.takes_owed();
+            self.polls.line.is_empty() && self.parked.is_empty() && !self.takes_owed();
         steps
             && self.lanes.fetch.is_empty()
             && nothing_owed

@@ -29,6 +29,9 @@ use crate::{
     stage::Stager,
 };
 
+/// Settlements of earlier runs that say how long the service takes.
+const RECALLED: usize = 256;
+
 /// Everything a run works with.
 pub struct Parts {
     /// Durable memory of the job.
@@ -103,8 +106,10 @@ pub async fn run(
     stops: Stops,
 ) -> Result<Outcome, RunError> {
     let job = parts.ledger.job().await?;
+    let times = parts.ledger.recent_times(RECALLED).await?;
     let mut coordinator = Coordinator::new(parts, Arc::new(rules), budget, intake, stops);
     coordinator.board.edition = job.begun;
+    coordinator.board.recall(times);
     for item in owed.items {
         coordinator.board.adopt(item, &mut coordinator.actions);
     }

@@ -51,6 +51,8 @@ pub(super) struct StepReport {
     pub(super) signal: Signal,
     /// A failure that the policy will try again; reported to people.
     pub(super) retrying: Option<Failure>,
+    /// How long the service has taken, when this poll found the request done.
+    pub(super) took: Option<Duration>,
 }
 
 /// What a finished task hands to the loop.

@@ -75,7 +75,7 @@ pub(super) fn polled(
     let age = age(item, now);
     match outcome {
         StatusOutcome::Waiting { word } => waiting(&word, age, rules),
-        StatusOutcome::Completed { media } => {
+        StatusOutcome::Completed { media, .. } => {
             Verdict::new(ItemEvent::Completed { media }, Signal::Sane)
         }
         StatusOutcome::NoMedia(failure) => {

@@ -88,6 +88,7 @@ impl Workers {
                 item,
                 signal: Signal::None,
                 retrying: None,
+                took: None,
             })),
             Err(error) => Finished::Ledger { error, step: Some((step, id)) },
         }
@@ -107,7 +108,7 @@ impl Workers {
             Err(failure) => ItemEvent::SourceRejected(failure),
         };
         let item = self.advance(item.id, event).await?;
-        Ok(StepReport { step: Step::Stage, item, signal: Signal::None, retrying: None })
+        Ok(StepReport { step: Step::Stage, item, signal: Signal::None, retrying: None, took: None })
     }
 
     async fn submit(&self, item: Item) -> StepResult {
@@ -136,8 +137,13 @@ impl Workers {
             // No state machine path leads here; the item must not be lost over it.
             None => return Err(LedgerError::Corrupt(format!("item {} has no request", item.id))),
         };
+        let took = match &outcome {
+            StatusOutcome::Completed { took, .. } => *took,
+            _ => None,
+        };
         let verdict = verdict::polled(&item, outcome, &self.rules, self.clock.now());
-        self.conclude(Step::Poll, item, verdict).await
+        let report = self.conclude(Step::Poll, item, verdict).await?;
+        Ok(StepReport { took, ..report })
     }
 
     /// Ends an item whose status can never be read; the poll that found out ends with it.
@@ -147,7 +153,13 @@ impl Workers {
         match self.advance(id, event).await {
             Ok(item) => {
                 let (signal, retrying) = (Signal::None, None);
-                Finished::Step(Box::new(StepReport { step: Step::Poll, item, signal, retrying }))
+                Finished::Step(Box::new(StepReport {
+                    step: Step::Poll,
+                    item,
+                    signal,
+                    retrying,
+                    took: None,
+                }))
             }
             Err(error) => self.excuse(Step::Poll, id, error).await,
         }
@@ -180,7 +192,7 @@ impl Workers {
             None => item,
         };
         tracing::debug!(item.id = %item.id, state = %item.state, ?step, "step ended");
-        Ok(StepReport { step, item, signal, retrying })
+        Ok(StepReport { step, item, signal, retrying, took: None })
     }
 
     /// Writes the name of a request that is paid for. Only we know it, so that a ledger

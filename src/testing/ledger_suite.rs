@@ -61,6 +61,7 @@ macro_rules! ledger_contract {
             read::a_retry_takes_a_settlement_back,
             read::settled_rows_stop_after_a_whole_item,
             read::settled_items_are_reported_again_in_a_new_edition,
+            read::recent_times_are_of_what_was_done_last,
             read::open_items_come_in_pages,
             read::rows_are_filtered_and_come_in_pages,
         }

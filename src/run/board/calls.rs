@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::{
     super::step::{Action, Step},
     Board, Waiting,
+    polls::Asked,
 };
 use crate::core::{
     Callback, Endpoint, InDoubtPolicy, Item, ItemId, ItemState, MOST_DOUBTFUL_SUBMITS, Micros,
@@ -44,10 +45,12 @@ impl Board {
                 let known = running.called.take().and_then(|call| call.request_id);
                 running.called = Some(EarlyCall { request_id: known.or(request_id) });
             }
-        } else if let Some(waiting) = self.parked.get(&id).filter(|waiting| is_at_service(waiting))
+        } else if let Some(waiting) =
+            self.parked.get_mut(&id).filter(|waiting| is_at_service(waiting))
         {
             if waiting.item.attempts() == attempt {
-                let at = waiting.soonest.max(self.clock.instant());
+                waiting.asked = waiting.asked.called();
+                let at = waiting.asked.soonest.max(self.clock.instant());
                 actions.push(Action::Park(id, at));
             }
         } else if let Some(request_id) = request_id {
@@ -110,11 +113,12 @@ impl Board {
             // A submit that starts now finds its item named, changes nothing, and ends.
             if self.wants(Step::Poll) && !self.running.contains_key(&id) {
                 self.pacer.adopt(Endpoint::Submit);
-                self.lanes.poll.push_back(item);
+                let asked = Asked::never(self.clock.instant()).called();
+                self.stand_in_line(item, asked);
             }
         } else {
             let now = self.clock.instant();
-            self.place(item, now, actions);
+            self.place(item, Asked::never(now), actions);
         }
     }
 
@@ -161,6 +165,6 @@ impl Board {
     }
 }
 
-fn is_at_service(waiting: &Waiting) -> bool {
+fn is_at_service(waiting: &&mut Waiting) -> bool {
     waiting.item.state == ItemState::Submitted
 }

@@ -1,9 +1,12 @@
 //! What follows from a step that has ended: slots and money are given back, the job
 //! hears what the service's answer means for it, people are told.
 
+use tokio::time::Instant;
+
 use super::{
     super::step::{Action, Signal, Step, StepReport},
     Board, Running,
+    polls::Asked,
 };
 use crate::{
     clock::elapsed,
@@ -19,17 +22,19 @@ impl Board {
         {
             return self.give_up(report, ran, actions);
         }
-        let StepReport { step, item, signal, retrying } = report;
+        let asked = self.learn(&report, ran.as_ref());
+        let StepReport { step, item, signal, retrying, .. } = report;
         let set_aside = ran.as_ref().map_or(Micros::ZERO, |ran| ran.set_aside);
+        let sent = ran.as_ref().map_or(self.clock.instant(), |ran| ran.since);
         self.budget.settle(set_aside, item.committed());
         self.give_back(step, item.state);
         match step {
             Step::Fetch => self.hear_of_download(item.id, signal),
-            _ => self.hear(step, signal),
+            _ => self.hear(step, signal, sent),
         }
         let Some(Running { since, called, .. }) = ran.filter(|_| step == Step::Submit) else {
             self.tell(step, &item, retrying);
-            return self.place(item, self.after_a_poll(), actions);
+            return self.place(item, asked, actions);
         };
         if item.state == ItemState::InDoubt
             && self.fell_in_doubt(&item, since, called.clone(), actions)
@@ -42,10 +47,10 @@ impl Board {
         match item.state {
             // It is done already, or has failed.
             ItemState::Submitted if called.is_some() && self.wants(Step::Poll) => {
-                self.lanes.poll.push_back(item);
+                self.stand_in_line(item, Asked::never(since).called());
             }
             // The first poll may come at once.
-            _ => self.place(item, since, actions),
+            _ => self.place(item, Asked::never(since), actions),
         }
     }
 
@@ -81,8 +86,8 @@ impl Board {
         }
     }
 
-    /// Draws the conclusions for the whole job.
-    pub(super) fn hear(&mut self, step: Step, signal: Signal) {
+    /// Draws the conclusions for the whole job from the answer to what was `sent` then.
+    pub(super) fn hear(&mut self, step: Step, signal: Signal, sent: Instant) {
         let now = self.clock.instant();
         let submit = step == Step::Submit;
         let over = match signal {
@@ -92,7 +97,7 @@ impl Board {
             Signal::Throttled { failure, retry_after } => {
                 let endpoint = if submit { Endpoint::Submit } else { Endpoint::Poll };
                 self.asked_to_pause(endpoint, retry_after.unwrap_or_default());
-                let pause = self.pacer.throttled(endpoint, retry_after);
+                let pause = self.pacer.throttled(endpoint, retry_after, sent);
                 let per_second = self.pacer.pace(endpoint).now;
                 self.told.push(RunEvent::GateClosed { endpoint, pause, per_second });
                 if submit {
@@ -150,7 +155,7 @@ impl Board {
             signal => {
                 self.breaker.probed(Ok(()), now);
                 if matches!(signal, Signal::Throttled { .. }) {
-                    self.hear(Step::Poll, signal);
+                    self.hear(Step::Poll, signal, now);
                 }
             }
         }
@@ -169,7 +174,7 @@ impl Board {
                     self.told.push(RunEvent::Outage { failure });
                 }
             }
-            other => self.hear(Step::Fetch, other),
+            other => self.hear(Step::Fetch, other, now),
         }
     }
 

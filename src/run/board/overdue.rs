@@ -40,11 +40,12 @@ impl Board {
     /// Keeps the step running until the ledger knows that its item is given up.
     pub(super) fn give_up(&mut self, report: StepReport, ran: Running, actions: &mut Vec<Action>) {
         let StepReport { step, item, signal, .. } = report;
+        let sent = ran.since;
         self.running.insert(item.id, ran);
         if let Signal::Down { failure, .. } = &signal {
             actions.push(Action::GiveUp { item: Box::new(item), failure: failure.clone() });
         }
-        self.hear(step, signal);
+        self.hear(step, signal, sent);
     }
 
     /// Asks for a status that says whether the service answers at all. Returns when to

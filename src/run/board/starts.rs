@@ -1,5 +1,7 @@
 //! What may start now: gate, slot, quota, breaker and budget decide.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{
@@ -7,7 +9,7 @@ use super::{
     Board, Mode, Running,
 };
 use crate::{
-    core::{Endpoint, HaltCause, Micros},
+    core::{Endpoint, HaltCause, Item, Micros},
     limit::Grant,
 };
 
@@ -33,8 +35,8 @@ impl Board {
         let mut wake = self.watch_outage(actions);
         let mut sooner = |at: Option<Instant>| wake = [wake, at].into_iter().flatten().min();
         sooner(self.ask_for_overdue(actions));
-        sooner(self.start_paced(Step::Fetch, Endpoint::Fetch, actions));
-        sooner(self.start_paced(Step::Poll, Endpoint::Poll, actions));
+        sooner(self.start_fetches(actions));
+        sooner(self.start_polls(actions));
         actions.extend(self.want_owed());
         if self.mode == Mode::Running {
             sooner(self.start_submits(actions));
@@ -46,15 +48,21 @@ impl Board {
         wake
     }
 
-    fn start_paced(
-        &mut self,
-        step: Step,
-        endpoint: Endpoint,
-        actions: &mut Vec<Action>,
-    ) -> Option<Instant> {
-        while !self.lanes.of(step).is_empty() {
-            match self.pacer.try_start(endpoint) {
-                Grant::Go => self.launch(step, Micros::ZERO, actions),
+    fn start_fetches(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
+        while !self.lanes.fetch.is_empty() {
+            match self.pacer.try_start(Endpoint::Fetch) {
+                Grant::Go => self.launch(Step::Fetch, Micros::ZERO, actions),
+                Grant::NotBefore(at) => return Some(at),
+                Grant::Full => return None,
+            }
+        }
+        None
+    }
+
+    fn start_polls(&mut self, actions: &mut Vec<Action>) -> Option<Instant> {
+        while !self.polls.line.is_empty() {
+            match self.pacer.try_start(Endpoint::Poll) {
+                Grant::Go => self.launch(Step::Poll, Micros::ZERO, actions),
                 Grant::NotBefore(at) => return Some(at),
                 Grant::Full => return None,
             }
@@ -120,7 +128,7 @@ impl Board {
     }
 
     fn launch(&mut self, step: Step, may_commit: Micros, actions: &mut Vec<Action>) {
-        let Some(mut item) = self.lanes.of(step).pop_front() else { return };
+        let Some((mut item, open_at)) = self.take(step) else { return };
         if step == Step::Fetch && self.breaker.fetches_fail() && self.holds_back_submits() {
             // The outage is bounded by its own limit: until then no picture is given up,
             // and one more try follows this one.
@@ -131,11 +139,23 @@ impl Board {
             step,
             set_aside,
             since: self.clock.instant(),
+            open_at,
             attempt: item.attempts() + u32::from(step == Step::Submit),
             called: None,
         };
         self.running.insert(item.id, running);
         actions.push(Action::Start(step, Box::new(item)));
+    }
+
+    /// Takes the next item for a step, with what its polls have shown so far.
+    fn take(&mut self, step: Step) -> Option<(Item, Duration)> {
+        let lane = match step {
+            Step::Stage => &mut self.lanes.stage,
+            Step::Submit => &mut self.lanes.submit,
+            Step::Fetch => &mut self.lanes.fetch,
+            Step::Poll => return self.next_in_line().map(|(item, asked)| (item, asked.open_at)),
+        };
+        lane.pop_front().map(|item| (item, Duration::ZERO))
     }
 
     /// Probes when it is time, and halts when the outage has lasted too long.

@@ -95,7 +95,7 @@ fn every_answer_to_a_poll() {
     for (outcome, event, signal, retrying) in [
         (StatusOutcome::Waiting { word: "QUEUED".into() }, None, Signal::Sane, None),
         (
-            StatusOutcome::Completed { media: vec!["m".into()] },
+            StatusOutcome::Completed { media: vec!["m".into()], took: None },
             Some(EventKind::Completed),
             Signal::Sane,
             None,
@@ -174,7 +174,7 @@ fn the_deadline_does_not_run_while_the_service_gives_no_answer() {
         assert_eq!(poll_after(rules().deadline * 10, outcome).event, None);
     }
     let media = vec!["m".to_owned()];
-    let late = poll_after(rules().deadline * 10, StatusOutcome::Completed { media });
+    let late = poll_after(rules().deadline * 10, StatusOutcome::Completed { media, took: None });
     assert_eq!(kind(&late), Some(EventKind::Completed), "what comes late is paid for too");
 }
 

@@ -1,6 +1,8 @@
 //! Reading: settlements, pages, filters.
 
-use super::samples::{accepted, failure, header, intent, lost, row, rows, start, whole_life};
+use std::time::Duration;
+
+use super::samples::{accepted, at, failure, header, intent, lost, row, rows, start, whole_life};
 use crate::{
     core::{FailureCode, ItemEvent, ItemId, ItemState},
     ledger::{Ledger, LedgerResult, RowFilter},
@@ -45,6 +47,36 @@ pub async fn a_retry_takes_a_settlement_back(ledger: &dyn Ledger) -> LedgerResul
     job.advance_all(1, whole_life()).await?;
     assert_eq!(settled_items(ledger).await?, [2, 1]);
     assert!(ledger.settled_rows(last, 10).await?[0].settlement > last);
+    Ok(())
+}
+
+/// The time until an item was done, the latest first; other ends take a place, too.
+pub async fn recent_times_are_of_what_was_done_last(ledger: &dyn Ledger) -> LedgerResult<()> {
+    let mut job = start(ledger, rows(&["a", "b", "c", "d"])).await?;
+    assert!(ledger.recent_times(10).await?.is_empty());
+    let done = |seconds: i64| {
+        let events = whole_life().into_iter();
+        events.zip([0, 1, 2, seconds]).map(|(event, second)| (event, at(second)))
+    };
+    for (item, seconds) in [(2, 30), (1, 8)] {
+        for (event, at) in done(seconds) {
+            ledger.advance(job.fence, ItemId(item), event, at).await?;
+        }
+    }
+    let seconds = |times: Vec<Duration>| times.iter().map(Duration::as_secs).collect::<Vec<_>>();
+    assert_eq!(seconds(ledger.recent_times(10).await?), [8, 30]);
+    assert_eq!(seconds(ledger.recent_times(1).await?), [8]);
+    job.advance_all(3, vec![intent(), lost()]).await?;
+    assert_eq!(seconds(ledger.recent_times(2).await?), [8]);
+    assert!(ledger.recent_times(0).await?.is_empty());
+    // A clock that was set back says nothing.
+    for (event, at) in done(-60) {
+        ledger.advance(job.fence, ItemId(4), event, at).await?;
+    }
+    assert_eq!(seconds(ledger.recent_times(10).await?), [8, 30]);
+    // Items that the manifest has dropped are left out.
+    job.read(rows(&["b"])).await?;
+    assert_eq!(seconds(ledger.recent_times(10).await?), [30]);
     Ok(())
 }
 

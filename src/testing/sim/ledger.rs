@@ -1,9 +1,12 @@
 //! The in-memory ledger with a boundary before and after each write, a witness beside
 //! it, and a disk that may fail below it.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
@@ -243,6 +246,10 @@ impl Ledger for BoundaryLedger {
         limit: usize,
     ) -> BoxFuture<'_, LedgerResult<Vec<RowRecord>>> {
         self.inner.rows(filter, after, limit)
+    }
+
+    fn recent_times(&self, limit: usize) -> BoxFuture<'_, LedgerResult<Vec<Duration>>> {
+        self.inner.recent_times(limit)
     }
 
     fn audit(&self) -> BoxFuture<'_, LedgerResult<Audit>> {

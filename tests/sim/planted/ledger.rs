@@ -1,6 +1,6 @@
 //! A ledger with a bug.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -160,6 +160,10 @@ impl Ledger for BuggyLedger {
         limit: usize,
     ) -> BoxFuture<'_, LedgerResult<Vec<RowRecord>>> {
         self.inner.rows(filter, after, limit)
+    }
+
+    fn recent_times(&self, limit: usize) -> BoxFuture<'_, LedgerResult<Vec<Duration>>> {
+        self.inner.recent_times(limit)
     }
 
     fn audit(&self) -> BoxFuture<'_, LedgerResult<Audit>> {
