@@ -2,6 +2,8 @@
 //! the one on disk.
 
 #[cfg(test)]
+mod editions;
+#[cfg(test)]
 mod speed;
 #[cfg(test)]
 mod sqlite;

@@ -13,11 +13,6 @@ use super::{
 };
 use crate::sqlite::SqliteError;
 
-/// Buckets that one slice writes: about 40,000 names, in some milliseconds. An import of
-/// 2,000 rows adds 4,000 names, each of which is merged three times at most before the
-/// manifest ends, so that merges keep up.
-const SLICE: u64 = 1_024;
-
 /// Segments of one size that are merged while a filter keeps names from being looked up in
 /// them: many, so that a name is seldom written.
 const MANY: usize = 16;
@@ -83,7 +78,7 @@ impl Names {
         place: usize,
     ) -> Result<(), SqliteError> {
         let mut target = self.segments[place];
-        let numbers = target.built..target.buckets.min(target.built + SLICE);
+        let numbers = target.built..target.buckets.min(target.built + self.slice);
         let tops = target.tops(&numbers);
         let sources = || self.segments.iter().filter(|segment| segment.target == Some(target.id));
         let mut entries = Vec::new();

@@ -28,6 +28,8 @@ mod merge;
 mod name;
 mod segment;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub(super) use name::{Entry, Name};
 pub(super) use table::Names;

@@ -16,6 +16,11 @@ use crate::{ledger::bulk::Bulk, sqlite::SqliteError};
 const BUCKETS: Bulk =
     Bulk { insert: "INSERT INTO buckets (id, entries)", columns: 2, on_conflict: "" };
 
+/// Buckets that one slice of a merge writes: about 40,000 names, in some milliseconds. An
+/// import of 4,000 rows adds 8,000 names, each of which is merged three times at most before
+/// a manifest of ten million rows ends, so that merges keep up.
+const SLICE: u64 = 1_024;
+
 /// In the order of the table, whose pages are then each read once.
 const FIND: &str = "SELECT buckets.entries \
      FROM json_each(?1) AS given CROSS JOIN buckets ON buckets.id = given.value";
@@ -25,6 +30,8 @@ pub(in crate::ledger) struct Names {
     pub(super) segments: Vec<Segment>,
     /// Holds every name there is, while the first manifest is read.
     pub(super) filter: Option<Filter>,
+    /// Buckets that one slice of a merge writes.
+    pub(super) slice: u64,
 }
 
 impl Names {
@@ -42,7 +49,7 @@ impl Names {
             built,
             target,
         });
-        Ok(Self { segments: segments.collect(), filter: None })
+        Ok(Self { segments: segments.collect(), filter: None, slice: SLICE })
     }
 
     /// A manifest is about to be read. Of a job's first one no name is known yet.
