@@ -40,7 +40,7 @@ pub(super) async fn audit(
     // What a stop has given up may still be on its way to the ledger.
     let is_still = expected.outcome.interrupted.is_none();
     let mut verdict = money(&audit, expected, is_still);
-    if verdict.is_ok() && says_finished(expected.outcome) {
+    if verdict.is_ok() && expected.outcome.has_finished() {
         verdict = settled(ledger, expected.totals).await?;
     }
     if verdict.is_ok() && is_still {
@@ -51,11 +51,6 @@ pub(super) async fn audit(
         tracing::error!(invariant, evidence, "the ledger contradicts itself");
     }
     Ok(verdict)
-}
-
-fn says_finished(outcome: &Outcome) -> bool {
-    let Outcome { halted, interrupted, manifest, panics, .. } = outcome;
-    halted.is_none() && interrupted.is_none() && manifest.is_none() && *panics == 0
 }
 
 /// Money: items, attempts and the running sums agree, and the cap is not overshot.

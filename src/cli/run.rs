@@ -170,7 +170,8 @@ impl Session<'_> {
         // the ledger's writer is not stopped by this.
         reading.abort();
         let _ = reading.await;
-        let files = recorder.finish().await;
+        let finished = outcome.as_ref().is_ok_and(run::Outcome::has_finished);
+        let files = recorder.finish(finished).await;
         let outcome = outcome?;
         files?;
         Ok((outcome, started.elapsed()))

@@ -6,12 +6,14 @@
 //! This file takes items in and knows when a run is over; [`starts`] decides what may
 //! start, [`ends`] what follows from a step that has ended, [`calls`] what follows from
 //! a callback of the service and from items in doubt, [`polls`] when a request is polled,
-//! [`pauses`] carries the pauses that the service asks for from run to run.
+//! [`owed`] takes up what earlier runs have left at the service, [`pauses`] carries the
+//! pauses that the service asks for from run to run.
 
 mod calls;
 mod ends;
 mod last_polls;
 mod overdue;
+mod owed;
 mod pauses;
 mod poll_line;
 mod polls;
@@ -170,22 +172,6 @@ impl Board {
         }
     }
 
-    /// Takes in an item that an earlier run left at the service, or in doubt.
-    pub(super) fn adopt(&mut self, item: Item, actions: &mut Vec<Action>) {
-        if item.state == ItemState::Submitted {
-            self.pacer.adopt(Endpoint::Submit);
-        }
-        if item.state == ItemState::Ready {
-            self.ready += 1;
-        }
-        if item.state == ItemState::InDoubt && self.patience.is_some() {
-            self.doubtful.insert(item.id, self.clock.instant());
-        }
-        // Nobody knows when the earlier run has polled it.
-        let soonest = self.clock.instant() + self.rules.cadence.interval;
-        self.place(item, Asked::never(soonest), actions);
-    }
-
     /// Takes in items that the ledger offers.
     pub(super) fn loaded(&mut self, items: Vec<Item>, complete: bool, actions: &mut Vec<Action>) {
         let owed = self.supply.owes();
@@ -197,9 +183,7 @@ impl Board {
         let in_hand = self.in_hand();
         for item in items.into_iter().filter(|item| !in_hand.contains(&item.id)) {
             if owed {
-                if self.has_use_for(&item) {
-                    self.adopt(item, actions);
-                }
+                self.take_up(item, actions);
                 continue;
             }
             // A URL made by an earlier run may have died with it.
@@ -209,26 +193,6 @@ impl Board {
                 self.place(item, Asked::never(now), actions);
             }
         }
-    }
-
-    /// Returns the wish to read more of what earlier runs have left at the service, when as
-    /// much of it is in hand as may be there at once.
-    fn want_owed(&mut self) -> Option<Action> {
-        let at_service =
-            if self.wants(Step::Poll) { self.pacer.in_use(Endpoint::Submit) } else { 0 };
-        let room = self.rules.submit.at_once.saturating_sub(at_service + self.ready);
-        if room > 0 && self.takes_owed() { self.supply.want_owed() } else { None }
-    }
-
-    /// Returns true while the ledger has more of that, and it is of use.
-    fn takes_owed(&self) -> bool {
-        let of_use = self.wants(Step::Poll) || self.wants(Step::Fetch);
-        self.supply.owes() && self.mode != Mode::Draining && of_use
-    }
-
-    /// Returns true when the next step of an item is still started.
-    fn has_use_for(&self, item: &Item) -> bool {
-        step_for(item.state).is_some_and(|step| self.wants(step))
     }
 
     /// Returns the items that are in memory already: an earlier run left them at the

@@ -69,6 +69,15 @@ pub struct Outcome {
     pub poll: Pace,
 }
 
+impl Outcome {
+    /// Returns true when nothing is left to do: every item is settled.
+    #[must_use]
+    pub fn has_finished(&self) -> bool {
+        let Self { halted, interrupted, manifest, panics, .. } = self;
+        halted.is_none() && interrupted.is_none() && manifest.is_none() && *panics == 0
+    }
+}
+
 /// A run could not go on. Nothing that was acknowledged is lost.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {

@@ -7,7 +7,7 @@
 //! A run begins with new versions of both files, because nobody knows what a crash has done
 //! to the old ones. They are written in order of settlement, a page at a time, while photos
 //! are on their way, and take the place of the old ones when they have caught up. When the
-//! run ends both files are written once more, in manifest order.
+//! run ends both files are written once more; when the job is finished, in manifest order.
 
 use std::{
     io,
@@ -128,8 +128,16 @@ impl Recorder {
         Ok(!is_last)
     }
 
-    /// Writes both files whole, in manifest order. Nothing may be settled meanwhile.
+    /// Writes both files whole, in order of settlement.
     async fn rewrite(&mut self) -> Result<(), RecorderError> {
+        self.begin_rewrite()?;
+        self.seen = 0;
+        while self.next_page().await? {}
+        Ok(())
+    }
+
+    /// Writes both files whole, in manifest order. Nothing may be settled meanwhile.
+    async fn rewrite_in_order(&mut self) -> Result<(), RecorderError> {
         self.begin_rewrite()?;
         let mut after = 0;
         loop {
@@ -196,17 +204,18 @@ impl RecorderHandle {
         RecorderReporter { wake: self.wake.clone() }
     }
 
-    /// Ends following and writes both files whole, in manifest order.
+    /// Ends following and writes both files whole: in manifest order when the job has
+    /// `finished`, else in order of settlement, which costs nothing for what is not settled.
     ///
     /// # Errors
     ///
     /// The first thing that went wrong since the recorder started.
-    pub async fn finish(self) -> Result<(), RecorderError> {
+    pub async fn finish(self, finished: bool) -> Result<(), RecorderError> {
         self.end.cancel();
         let mut recorder = self.task.await.map_err(|_| {
             RecorderError::Ledger(LedgerError::Unavailable("the recorder stopped".into()))
         })??;
-        recorder.rewrite().await
+        if finished { recorder.rewrite_in_order().await } else { recorder.rewrite().await }
     }
 }
 
@@ -293,7 +302,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(notes(folder.path(), "results.csv"), [done, vec![4]].concat());
-        handle.finish().await.unwrap();
+        handle.finish(true).await.unwrap();
         let in_order: Vec<usize> =
             (2..ITEMS + 2).filter(|line| (line - 1) % 3 != 0 || *line == 4).collect();
         assert_eq!(notes(folder.path(), "results.csv"), in_order);
@@ -306,9 +315,15 @@ mod tests {
         job(&ledger).await;
         let mut recorder = Recorder::new(Arc::new(ledger.clone()), folder.path(), &header());
         recorder.begin().await.unwrap();
-        recorder.follow().finish().await.unwrap();
-        let done: Vec<usize> = (2..ITEMS + 2).filter(|line| (line - 1) % 3 != 0).collect();
+        recorder.follow().finish(true).await.unwrap();
+        let mut done: Vec<usize> = (2..ITEMS + 2).filter(|line| (line - 1) % 3 != 0).collect();
         assert_eq!(notes(folder.path(), "results.csv"), done);
+
+        let mut recorder = Recorder::new(Arc::new(ledger.clone()), folder.path(), &header());
+        recorder.begin().await.unwrap();
+        recorder.follow().finish(false).await.unwrap();
+        done.reverse();
+        assert_eq!(notes(folder.path(), "results.csv"), done, "as they were settled");
         let left = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(left, 2, "no new version is left behind");
     }
