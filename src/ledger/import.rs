@@ -102,7 +102,7 @@ pub(super) fn plan(
     stems: &mut HashMap<Name, u64>,
     head: &mut Head,
 ) -> Plan {
-    let mut plan = Plan::default();
+    let mut plan = Plan { rows: Vec::with_capacity(rows.len()), ..Plan::default() };
     for (NewRow { line, cells, item }, stem) in rows {
         let (id, first) = match known.get_mut(&item.key) {
             Some(known) if known.edition == head.edition => (known.id, false),

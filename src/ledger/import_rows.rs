@@ -57,11 +57,12 @@ pub(super) async fn import(
     let mut known = known_items(connection, names, &rows).await?;
     let mut stems = known_stems(connection, names, &rows, &known).await?;
     let plan = plan(rows, &mut known, &mut stems, head);
-    let named = plan.items.iter().map(|item| (Name::of_item(item.facts.key), item.id.0));
-    let mut entries: Vec<Entry> =
-        named.map(|(name, id)| Entry { name, value: id.unsigned_abs() }).collect();
-    entries.extend(stems.into_iter().map(|(name, value)| Entry { name, value }));
-    names.add(connection, entries).await?;
+    let keys = plan
+        .items
+        .iter()
+        .map(|item| Entry { name: Name::of_item(item.facts.key), value: item.id.0.unsigned_abs() });
+    let stems = stems.into_iter().map(|(name, value)| Entry { name, value });
+    names.add(connection, keys.chain(stems).collect()).await?;
     insert_items(connection, head.edition, plan.items).await?;
     move_items(connection, head.edition, &plan.moved, &plan.renewed).await?;
     insert_rows(connection, head.edition, plan.rows).await?;
