@@ -237,7 +237,7 @@ impl Coordinator {
             }
             Event::Called(callback) => self.board.called(callback, &mut self.actions),
             Event::Intake(notice) => self.heard_from_intake(notice),
-            Event::Due(item) => self.board.due(item),
+            Event::Due(item) => self.board.due(item, &mut self.actions),
             Event::Wake => {}
             // A bug, and better an end than a hang.
             Event::Stuck => {

@@ -1,7 +1,7 @@
 //! The last requests of a job are polled together.
 //!
-//! [`Cadence`](crate::core::Cadence) says why. When as few are left as can be polled in a
-//! second, each waits once for the next beat that all of them share; the beat is one
+//! [`Cadence`](crate::core::Cadence) says why. When as few are left as can be polled in two
+//! seconds, each waits once for the next beat that all of them share; the beat is one
 //! interval and one answer long, so that who was polled at a beat may be polled at the
 //! next. Who misses one, because its answer was slow or polls stood in line, is polled as
 //! soon as it may be.
