@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::{
     contract::{Audit, Ledger, LedgerError, LedgerResult},
     head::{AttemptRecord, Head, Kept, whole_millis},
-    import::{Known, PlannedItem, PlannedRow, RenewedItem, name_stems, plan},
+    import::{Known, PlannedItem, PlannedRow, RenewedItem, plan, stem_names},
     names::Name,
     record::{
         EditionHeader, Imported, JobRecord, Money, NewRow, Pauses, RowFilter, RowRecord,
@@ -76,7 +76,8 @@ impl MemoryLedger {
 impl Store {
     fn import(&mut self, rows: Vec<NewRow>) -> Imported {
         let edition = self.head.edition;
-        let plan = plan(name_stems(rows), &mut self.known, &mut self.stems, &mut self.head);
+        let names = stem_names(&rows);
+        let plan = plan(rows, &names, &mut self.known, &mut self.stems, &mut self.head);
         for planned in plan.items {
             self.settle(planned.id, planned.settlement);
             let key = planned.facts.key;
