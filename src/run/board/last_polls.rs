@@ -46,7 +46,8 @@ impl LastPolls {
         self.next = Some(next);
         let at = next_beat(next, beat, wanted);
         let is_new = self.met.insert(id);
-        if is_new || at - wanted <= interval / 2 { at } else { wanted }
+        let comes_up = wanted > now && at - wanted <= interval / 2;
+        if is_new || comes_up { at } else { wanted }
     }
 }
 
@@ -87,6 +88,8 @@ mod tests {
         // One that is not wanted soon comes with a later beat, which moves nothing.
         assert_eq!(join(4, 8_501, 40_000), millis(3_000 + 8 * 5_120));
         assert_eq!(join(1, 8_600, 13_200), millis(13_240));
+        // Its beat has come, and it does not wait for another.
+        assert_eq!(join(1, 13_241, 13_241), millis(13_241));
     }
 
     #[test]
