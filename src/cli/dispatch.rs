@@ -27,7 +27,12 @@ pub fn main() -> std::process::ExitCode {
     let cli = Cli::read(std::env::args_os());
     let ended = match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
-            let ended = runtime.block_on(dispatch(cli, MultiProgress::new()));
+            // As a task, not on this thread: it is woken by every step of every photo, and a
+            // thread of the runtime that has just ended one need not wake another for that.
+            let task = runtime.spawn(dispatch(cli, MultiProgress::new()));
+            let ended = runtime.block_on(task).unwrap_or_else(|error| {
+                Err(AppError::Internal(format!("the program failed unexpectedly: {error}")))
+            });
             // A thread that still waits for standard input must not keep us.
             runtime.shutdown_background();
             ended

@@ -29,7 +29,7 @@ use crate::{
     manifest::{Manifest, ReadOptions},
     report::{ProgressBar, ProgressLines, Reporters},
     run::{
-        self, IntakePlan, Outcome, Parts, Recorder, RunSettings, Stops, Webhooks,
+        self, Outcome, Parts, Recorder, RunSettings, Stops, Webhooks,
         recovery::{has_retriable, recover, retry_failed},
     },
     stage::{PublicBase, Publisher, SourceStager},
@@ -139,7 +139,7 @@ impl Session<'_> {
         }
         let owed = recover(self.ledger.as_ref(), fence, &rules, self.clock.now()).await?;
         let api = client(self.settings, service.base_url.clone(), service.key.clone())?;
-        if service.local.is_none() && self.has_work(reading.as_ref()).await? {
+        if service.local.is_none() && self.has_work(reading.is_some()).await? {
             self.preflight(fence, &api, service).await?;
         }
         let recorder = self.recorder(&header).await?;
@@ -197,9 +197,9 @@ impl Session<'_> {
         Ok(Some(WebhookReceiver::start(self.settings, root, secret).await?))
     }
 
-    async fn has_work(&self, reading: Option<&IntakePlan>) -> LedgerResult<bool> {
+    async fn has_work(&self, reads: bool) -> LedgerResult<bool> {
         let totals = self.ledger.totals().await?;
-        Ok(reading.is_some() || totals.settled() < totals.all())
+        Ok(reads || totals.settled() < totals.all())
     }
 
     /// Asks whether the service can be used, unless it wants not to be asked now: then the

@@ -1,14 +1,15 @@
 //! Keeps results.csv and failures.csv true to the ledger while a job runs.
 //!
 //! The recorder does not trust messages for content: a message only wakes it, and it
-//! reads what was settled since it last looked. So a row is written once, whatever is
-//! heard twice or not at all. When a run starts and when it ends both files are
+//! reads what was settled since it last looked, a few times a second at most. So a row is
+//! written once, whatever is heard twice or not at all. When a run starts and when it ends both files are
 //! rewritten from the ledger, in manifest order.
 
 use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::{sync::Notify, task::JoinHandle};
@@ -22,6 +23,10 @@ use crate::{
 
 /// Rows read from the ledger at once.
 const PAGE: usize = 1_000;
+
+/// Shortest time between two looks at the ledger: nobody who follows a file notices, and
+/// with many photos a second most of the looks would find one row.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The two files could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +101,10 @@ impl Recorder {
                             return Err(error);
                         }
                     }
+                }
+                tokio::select! { biased;
+                    () = ended.cancelled() => return Ok(self),
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
                 }
             }
         });
