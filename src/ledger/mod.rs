@@ -30,6 +30,7 @@ mod import;
 
 mod memory;
 
+mod bulk;
 mod fault;
 mod reader;
 mod rows;

@@ -38,11 +38,13 @@ const OWED_ITEMS: &str = concat!(
 
 const ONE_ITEM: &str = concat!("SELECT ", item_columns!(), " FROM items WHERE id = ?1");
 
+/// Without the name of the index, all rows of the edition would be read for each item.
 const SETTLED_ROWS: &str = concat!(
     "SELECT items.settlement, rows.line, rows.cells, rows.first, ",
     item_columns!(),
     " FROM items INDEXED BY items_by_settlement \
-     CROSS JOIN rows ON rows.item = items.id AND rows.edition = items.edition \
+     CROSS JOIN rows INDEXED BY rows_by_item \
+     ON rows.item = items.id AND rows.edition = items.edition \
      WHERE items.edition = (SELECT max(edition) FROM editions) AND items.settlement > ?1 \
      ORDER BY items.settlement, rows.line"
 );
@@ -141,12 +143,6 @@ impl Reader {
         let row = sqlx::query(ONE_ITEM).bind(id.0).fetch_optional(&self.pool).await?;
         let row = row.ok_or(LedgerError::UnknownItem(id))?;
         Ok(RowReader::new(&row).kept()?.item)
-    }
-
-    pub(super) async fn stem_ordinal(&self, id: ItemId) -> LedgerResult<u64> {
-        let ordinal = sqlx::query_scalar("SELECT ordinal FROM items WHERE id = ?1");
-        let ordinal = ordinal.bind(id.0).fetch_optional(&self.pool).await?;
-        ordinal.ok_or(LedgerError::UnknownItem(id))
     }
 
     pub(super) async fn settled_rows(

@@ -15,7 +15,7 @@ use super::{
     head::Head,
     record::{EditionHeader, Imported, NewRow, Totals},
     statements,
-    steps::{self, Step},
+    steps::{self, InHand, Step},
 };
 use crate::{
     core::{Edition, Endpoint, Fence, Item},
@@ -57,6 +57,7 @@ impl Command {
 pub(super) struct JobBook {
     /// `None` after a failure: what the tables say is not known then.
     head: Option<Head>,
+    in_hand: InHand,
     /// The last settlement number when the transaction began.
     settlement: i64,
     totals: watch::Sender<Totals>,
@@ -65,7 +66,8 @@ pub(super) struct JobBook {
 impl JobBook {
     pub(super) fn new(head: Head) -> (Self, watch::Receiver<Totals>) {
         let (totals, watched) = watch::channel(head.totals);
-        (Self { settlement: head.last_settlement, head: Some(head), totals }, watched)
+        let (settlement, in_hand) = (head.last_settlement, InHand::default());
+        (Self { head: Some(head), in_hand, settlement, totals }, watched)
     }
 }
 
@@ -78,7 +80,12 @@ impl Book for JobBook {
             Some(head) => head,
             None => statements::load_head(connection).await?,
         };
-        head.fence = statements::load_fence(connection).await?;
+        let fence = statements::load_fence(connection).await?;
+        if fence != head.fence {
+            // Another process has written.
+            self.in_hand.forget();
+            head.fence = fence;
+        }
         self.settlement = head.last_settlement;
         self.head = Some(head);
         Ok(())
@@ -92,7 +99,12 @@ impl Book for JobBook {
         answers: &mut Answers,
     ) -> LedgerResult<()> {
         let head = self.head.as_mut().expect("`begin` has read it");
-        apply(connection, head, command, batch, answers).await
+        let in_hand = &mut self.in_hand;
+        if !matches!(command, Command::Advance(..)) {
+            // It may change any item.
+            in_hand.forget();
+        }
+        apply(connection, head, in_hand, command, batch, answers).await
     }
 
     async fn end(&mut self, connection: &mut SqliteConnection) -> LedgerResult<()> {
@@ -107,7 +119,10 @@ impl Book for JobBook {
     fn settled(&mut self, durable: bool) {
         match &self.head {
             Some(head) if durable => drop(self.totals.send_replace(head.totals)),
-            _ => self.head = None,
+            _ => {
+                self.head = None;
+                self.in_hand.forget();
+            }
         }
     }
 
@@ -120,6 +135,7 @@ impl Book for JobBook {
 async fn apply(
     connection: &mut SqliteConnection,
     head: &mut Head,
+    in_hand: &mut InHand,
     command: Command,
     batch: &mut VecDeque<Command>,
     answers: &mut Answers,
@@ -165,7 +181,7 @@ async fn apply(
             answers.keep(reply, result)
         }
         Command::Advance(step, reply) => {
-            advance(connection, head, (step, reply), batch, answers).await
+            advance(connection, head, in_hand, (step, reply), batch, answers).await
         }
     }
 }
@@ -173,6 +189,7 @@ async fn apply(
 async fn advance(
     connection: &mut SqliteConnection,
     head: &mut Head,
+    in_hand: &mut InHand,
     first: (Step, Reply<Item>),
     batch: &mut VecDeque<Command>,
     answers: &mut Answers,
@@ -184,7 +201,7 @@ async fn advance(
             replies.push(reply);
         }
     }
-    let results = match steps::advance(connection, head, waiting).await {
+    let results = match steps::advance(connection, head, in_hand, waiting).await {
         Ok(results) => results,
         Err(error) => replies.iter().map(|_| Err(error.clone())).collect(),
     };
