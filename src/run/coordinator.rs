@@ -195,7 +195,7 @@ impl Coordinator {
                 break;
             }
             let event = self.next_event(wake).await;
-            if self.handle(event) {
+            if self.handle(event) || self.handle_ended() {
                 break;
             }
         }
@@ -222,6 +222,16 @@ impl Coordinator {
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Event::Wake,
             else => Event::Stuck,
         }
+    }
+
+    /// Handles what else has ended: the ledger answers many steps together, and what may
+    /// start then is decided once for all of them. Returns true when the run should end.
+    fn handle_ended(&mut self) -> bool {
+        // Not for ever: on other threads steps go on ending meanwhile.
+        let most = self.tasks.len();
+        let ended = std::iter::from_fn(|| self.tasks.try_join_next());
+        let ended: Vec<_> = ended.take(most).collect();
+        ended.into_iter().any(|done| self.handle(Event::Finished(done)))
     }
 
     /// Returns true when the run should end at once.
