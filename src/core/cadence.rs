@@ -28,11 +28,16 @@
 //!   each request is polled hardly more than once;
 //! - divided by the part of callbacks that get lost, where the service calls back: a poll
 //!   finds only those requests, and only they wait for it;
-//! - nothing when all are submitted and few are left: then the last request decides how
-//!   long the job takes, and polls are plenty. The last polls also come *together*. If the
-//!   polls of each request had a beat of their own, the job would end with the latest of
-//!   several waits between 0 and one interval; with one beat for all it ends with one such
-//!   wait, half an interval on average.
+//!
+//! When all are submitted and few are left, only the end of the job counts. Requests that
+//! were polled are polled as soon as they may be, and all *together*: if the polls of each
+//! had a beat of their own, the job would end with the latest of several waits between 0
+//! and one interval; with one beat for all it ends with one such wait, half an interval on
+//! average. A first poll that finds nothing may make the job an interval longer, and as
+//! long as others are open waiting costs nothing. If `n` requests were not polled yet and
+//! each is done within an interval, the end is expected at `t + interval (1 - F(t)^n)`. That
+//! is least where `n interval f(t) = 1`, and so is the cost above for `p = n interval`
+//! ([`Cadence::last_first_poll`]).
 //!
 //! What bounds the end: if `M` is when all other requests are done, the last one was last
 //! polled at the earliest at `M + u - interval`, for the best `u`, even if `M` is known
@@ -96,13 +101,34 @@ impl Cadence {
     pub fn next_poll(&self, open: OpenRequest, known: &ServiceTimes, price: Duration) -> Duration {
         let first = open.open_at.is_zero();
         let earliest = open.soonest.max(self.interval / EARLIEST);
-        let longest = self.longest() * if first { FIRST_POLL } else { 1 };
+        let furthest = self.longest() * FIRST_POLL;
+        let longest = match first {
+            true => furthest,
+            // Where calls come, as long again as it has waited.
+            false if open.expects_call => open.open_at.clamp(self.longest(), furthest),
+            false => self.longest(),
+        };
         let unknown = if open.expects_call { self.longest() } else { self.interval };
         let wanted = match known.best_poll(open.open_at, earliest, self.interval, price) {
             Some(best) => best.min(open.open_at + longest),
             None => open.open_at + unknown,
         };
         wanted.max(earliest)
+    }
+
+    /// Returns when one of the last `left` requests is polled first: as otherwise, but for
+    /// a service that is so quick that a miss costs more than waiting for nearly all.
+    #[must_use]
+    pub fn last_first_poll(
+        &self,
+        open: OpenRequest,
+        known: &ServiceTimes,
+        left: usize,
+        otherwise: Duration,
+    ) -> Duration {
+        let price = self.interval.saturating_mul(u32::try_from(left).unwrap_or(u32::MAX));
+        let surely = self.next_poll(open, known, price);
+        if surely <= self.interval { surely.max(otherwise) } else { otherwise }
     }
 
     fn longest(&self) -> Duration {
@@ -195,6 +221,21 @@ mod tests {
         let next = after(CADENCE, 3, &known);
         assert_eq!(next, 30, "as far as the longest interval lets it");
         assert!((25..35).contains(&after(CADENCE, 33, &known)));
+    }
+
+    #[test]
+    fn of_the_last_ones_that_are_quick_hardly_any_is_missed() {
+        let polled_at = |times: ServiceTimes| {
+            let otherwise = CADENCE.next_poll(just_submitted(), &times, POLL_PRICE);
+            let last = CADENCE.last_first_poll(just_submitted(), &times, 40, otherwise);
+            assert!(last >= otherwise);
+            [otherwise, last]
+        };
+        let spread = |median: f64| learned((0..200).map(move |n| median * 1.012_f64.powi(n - 100)));
+        let [otherwise, last] = polled_at(spread(1.0));
+        assert!(last > otherwise + Duration::from_millis(200), "{otherwise:?} {last:?}");
+        let [otherwise, last] = polled_at(spread(8.0));
+        assert_eq!(otherwise, last);
     }
 
     /// What a restart takes up may have been done long ago: it is asked for as soon as it

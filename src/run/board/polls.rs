@@ -15,10 +15,10 @@ use super::{
 };
 use crate::core::{Endpoint, Item, ItemState, Observation, OpenRequest, ServiceTimes, poll_price};
 
-/// Callbacks are supposed to come until some did not: one of a hundred is lost…
-const SUPPOSED_SILENT: f64 = 0.01;
+/// Callbacks are supposed to come until some did not: one of twenty is lost…
+const SUPPOSED_SILENT: f64 = 0.05;
 /// … and that counts as much as so many requests.
-const SUPPOSED: f64 = 10.0;
+const SUPPOSED: f64 = 4.0;
 
 /// What is known of the polls of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +81,10 @@ impl Board {
         let now = self.clock.instant();
         let soonest = asked.soonest.max(now);
         let alone = self.patience.is_none();
-        if alone && !asked.open_at.is_zero() && self.few_are_left() && self.submits_are_over() {
-            return match self.pacer.in_use(Endpoint::Submit) {
+        let left = self.pacer.in_use(Endpoint::Submit);
+        let last = alone && self.few_are_left() && self.submits_are_over();
+        if last && !asked.open_at.is_zero() {
+            return match left {
                 0 | 1 => soonest,
                 _ => self.polls.last.together(item.id, soonest, self.rules.cadence.interval, now),
             };
@@ -95,7 +97,11 @@ impl Board {
         };
         let silent = if alone { 1.0 } else { self.polls.silent() };
         let price = poll_price(self.line_of_polls(), silent);
-        let at = self.rules.cadence.next_poll(open, &self.polls.times, price);
+        let (cadence, times) = (self.rules.cadence, &self.polls.times);
+        let mut at = cadence.next_poll(open, times, price);
+        if last {
+            at = cadence.last_first_poll(open, times, left, at);
+        }
         now + at.saturating_sub(age)
     }
 
