@@ -30,7 +30,7 @@ const LOOKS: usize = 5;
 const TAKEN_UP: usize = 2_000_000;
 
 /// Longest look at what a run does in the background.
-const BACKGROUND: Duration = Duration::from_secs(60);
+const BACKGROUND: Duration = Duration::from_mins(1);
 
 /// What was measured of one manifest.
 struct Figures {

@@ -157,11 +157,6 @@ pub trait Ledger: Send + Sync {
         now: Timestamp,
     ) -> BoxFuture<'_, LedgerResult<Item>>;
 
-    /// Returns how many items took the same stem before this one, without regard to
-    /// case: 0 for the first. Decided at import and never changed, so that artifacts
-    /// are named uniquely and in manifest order. Bad rows take no stem.
-    fn stem_ordinal(&self, item: ItemId) -> BoxFuture<'_, LedgerResult<u64>>;
-
     /// Returns counts and sums. They are kept, not counted: this costs the same in a ledger
     /// of any size.
     fn totals(&self) -> BoxFuture<'_, LedgerResult<Totals>>;

@@ -80,30 +80,26 @@ pub(super) struct Plan {
     pub(super) imported: Imported,
 }
 
-/// A row and the name of its stem, which is hashed only once.
-pub(super) type NamedRow = (NewRow, Name);
-
-pub(super) fn name_stems(rows: Vec<NewRow>) -> Vec<NamedRow> {
-    let name = |row: NewRow| {
-        let name = Name::of_stem(&row.item.stem);
-        (row, name)
-    };
-    rows.into_iter().map(name).collect()
+/// Returns the names of the rows' stems, in the order of the rows.
+pub(super) fn stem_names(rows: &[NewRow]) -> Vec<Name> {
+    rows.iter().map(|row| Name::of_stem(&row.item.stem)).collect()
 }
 
 /// Decides what importing `rows` into the current edition of `head` changes.
 ///
-/// `known` has the items that are known of those the rows name, and `stems` how many
+/// `names` are those of the rows' stems, `known` has the items that are known of those the rows name, and `stems` how many
 /// items have taken each stem of those that are not; both are brought up to what they are
 /// after the import.
 pub(super) fn plan(
-    rows: Vec<NamedRow>,
+    rows: Vec<NewRow>,
+    names: &[Name],
     known: &mut HashMap<ItemKey, Known>,
     stems: &mut HashMap<Name, u64>,
     head: &mut Head,
 ) -> Plan {
-    let mut plan = Plan::default();
-    for (NewRow { line, cells, item }, stem) in rows {
+    let mut plan = Plan { rows: Vec::with_capacity(rows.len()), ..Plan::default() };
+    plan.items.reserve(rows.len().saturating_sub(known.len()));
+    for (NewRow { line, cells, item }, stem) in rows.into_iter().zip(names) {
         let (id, first) = match known.get_mut(&item.key) {
             Some(known) if known.edition == head.edition => (known.id, false),
             Some(known) if !known.is_bad_row() => {
@@ -116,7 +112,7 @@ pub(super) fn plan(
                 let bad_row = earlier.map(|bad_row| bad_row.id);
                 plan.imported.new_items += u64::from(bad_row.is_none());
                 let id = bad_row.unwrap_or_else(|| head.next_item());
-                let planned = plan_item(id, item, stems.entry(stem), head);
+                let planned = plan_item(id, item, stems.entry(*stem), head);
                 known.insert(planned.facts.key, planned.as_known(head.edition));
                 plan.items.push(planned);
                 (id, true)

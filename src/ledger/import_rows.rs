@@ -11,7 +11,7 @@ use super::{
     bulk::{Bulk, Values},
     contract::LedgerResult,
     head::Head,
-    import::{Known, MovedItem, NamedRow, PlannedItem, PlannedRow, RenewedItem, name_stems, plan},
+    import::{Known, MovedItem, PlannedItem, PlannedRow, RenewedItem, plan, stem_names},
     names::{Entry, Name, Names},
     record::{Imported, NewRow},
     rows::{ItemMove, ItemRenewal, RowReader, to_json, to_json_array},
@@ -53,15 +53,16 @@ pub(super) async fn import(
     names: &mut Names,
     rows: Vec<NewRow>,
 ) -> LedgerResult<Imported> {
-    let rows = name_stems(rows);
+    let stem_names = stem_names(&rows);
     let mut known = known_items(connection, names, &rows).await?;
-    let mut stems = known_stems(connection, names, &rows, &known).await?;
-    let plan = plan(rows, &mut known, &mut stems, head);
-    let named = plan.items.iter().map(|item| (Name::of_item(item.facts.key), item.id.0));
-    let mut entries: Vec<Entry> =
-        named.map(|(name, id)| Entry { name, value: id.unsigned_abs() }).collect();
-    entries.extend(stems.into_iter().map(|(name, value)| Entry { name, value }));
-    names.add(connection, entries).await?;
+    let mut stems = known_stems(connection, names, (&rows, &stem_names), &known).await?;
+    let plan = plan(rows, &stem_names, &mut known, &mut stems, head);
+    let keys = plan
+        .items
+        .iter()
+        .map(|item| Entry { name: Name::of_item(item.facts.key), value: item.id.0.unsigned_abs() });
+    let stems = stems.into_iter().map(|(name, value)| Entry { name, value });
+    names.add(connection, keys.chain(stems).collect()).await?;
     insert_items(connection, head.edition, plan.items).await?;
     move_items(connection, head.edition, &plan.moved, &plan.renewed).await?;
     insert_rows(connection, head.edition, plan.rows).await?;
@@ -76,14 +77,15 @@ pub(super) async fn import(
 async fn known_items(
     connection: &mut SqliteConnection,
     names: &Names,
-    rows: &[NamedRow],
+    rows: &[NewRow],
 ) -> LedgerResult<HashMap<ItemKey, Known>> {
     let keys: HashMap<Name, ItemKey> =
-        rows.iter().map(|(row, _)| (Name::of_item(row.item.key), row.item.key)).collect();
+        rows.iter().map(|row| (Name::of_item(row.item.key), row.item.key)).collect();
     let found = names.find(connection, keys.keys().copied()).await?;
     let mut ids: HashMap<u64, ItemKey> = HashMap::with_capacity(found.len());
     ids.extend(found.into_iter().filter_map(|(name, id)| Some((id, *keys.get(&name)?))));
-    let mut known = HashMap::new();
+    // New items join them.
+    let mut known = HashMap::with_capacity(rows.len());
     if ids.is_empty() {
         return Ok(known);
     }
@@ -102,11 +104,12 @@ async fn known_items(
 async fn known_stems(
     connection: &mut SqliteConnection,
     names: &Names,
-    rows: &[NamedRow],
+    (rows, stem_names): (&[NewRow], &[Name]),
     known: &HashMap<ItemKey, Known>,
 ) -> LedgerResult<HashMap<Name, u64>> {
-    let takes_one = |(row, _): &&NamedRow| known.get(&row.item.key).is_none_or(Known::is_bad_row);
-    let stems = rows.iter().filter(takes_one).map(|(_, stem)| *stem);
+    let takes_one = |row: &NewRow| known.get(&row.item.key).is_none_or(Known::is_bad_row);
+    let taking = rows.iter().zip(stem_names).filter(|(row, _)| takes_one(row));
+    let stems = taking.map(|(_, name)| *name);
     Ok(names.find(connection, stems).await?)
 }
 

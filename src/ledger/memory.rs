@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::{
     contract::{Audit, Ledger, LedgerError, LedgerResult},
     head::{AttemptRecord, Head, Kept, whole_millis},
-    import::{Known, PlannedItem, PlannedRow, RenewedItem, name_stems, plan},
+    import::{Known, PlannedItem, PlannedRow, RenewedItem, plan, stem_names},
     names::Name,
     record::{
         EditionHeader, Imported, JobRecord, Money, NewRow, Pauses, RowFilter, RowRecord,
@@ -56,7 +56,6 @@ struct Store {
 struct Entry {
     kept: Kept,
     key: ItemKey,
-    ordinal: u64,
 }
 
 impl MemoryLedger {
@@ -76,13 +75,13 @@ impl MemoryLedger {
 impl Store {
     fn import(&mut self, rows: Vec<NewRow>) -> Imported {
         let edition = self.head.edition;
-        let plan = plan(name_stems(rows), &mut self.known, &mut self.stems, &mut self.head);
+        let names = stem_names(&rows);
+        let plan = plan(rows, &names, &mut self.known, &mut self.stems, &mut self.head);
         for planned in plan.items {
             self.settle(planned.id, planned.settlement);
             let key = planned.facts.key;
-            let ordinal = planned.ordinal;
             let kept = new_item(planned, edition);
-            self.items.insert(kept.item.id, Entry { kept, key, ordinal });
+            self.items.insert(kept.item.id, Entry { kept, key });
         }
         for moved in plan.moved {
             self.settle(moved.id, moved.settlement);
@@ -219,6 +218,7 @@ fn new_item(planned: PlannedItem, edition: Edition) -> Kept {
     };
     let mut item = Item::new(planned.id, edition, photo, planned.state);
     item.failure = planned.failure;
+    item.ordinal = planned.ordinal;
     Kept { item, settlement: planned.settlement }
 }
 
@@ -356,14 +356,6 @@ impl Ledger for MemoryLedger {
             let mut store = self.store();
             store.head.check_fence(fence)?;
             store.advance(item, event, now)
-        })
-    }
-
-    fn stem_ordinal(&self, id: ItemId) -> BoxFuture<'_, LedgerResult<u64>> {
-        Box::pin(async move {
-            let store = self.store();
-            let entry = store.items.get(&id).ok_or(LedgerError::UnknownItem(id))?;
-            Ok(entry.ordinal)
         })
     }
 

@@ -34,6 +34,7 @@ mod memory;
 mod bulk;
 mod counts;
 mod fault;
+mod given;
 mod import_rows;
 mod reader;
 mod rows;

@@ -165,12 +165,6 @@ impl Reader {
         Ok(RowReader::new(&row).kept()?.item)
     }
 
-    pub(super) async fn stem_ordinal(&self, id: ItemId) -> LedgerResult<u64> {
-        let ordinal = sqlx::query_scalar("SELECT ordinal FROM items WHERE id = ?1");
-        let ordinal = ordinal.bind(id.0).fetch_optional(&self.pool).await?;
-        ordinal.ok_or(LedgerError::UnknownItem(id))
-    }
-
     pub(super) async fn settled_rows(
         &self,
         after: i64,

@@ -216,10 +216,6 @@ impl Ledger for SqliteLedger {
         Box::pin(self.write(move |reply| Command::Advance(step, reply)))
     }
 
-    fn stem_ordinal(&self, item: ItemId) -> BoxFuture<'_, LedgerResult<u64>> {
-        Box::pin(self.reader.stem_ordinal(item))
-    }
-
     fn totals(&self) -> BoxFuture<'_, LedgerResult<Totals>> {
         Box::pin(async move {
             match &self.writer {

@@ -18,7 +18,7 @@ use super::{
     names::Names,
     record::{EditionHeader, Imported, NewRow, Totals},
     statements,
-    steps::{self, Step},
+    steps::{self, InHand, Step},
 };
 use crate::{
     core::{Edition, Endpoint, Fence, Item},
@@ -64,6 +64,7 @@ pub(super) struct JobBook {
     head: Option<Head>,
     /// The names of items and stems; `None` before they are wanted, and after a failure.
     names: Option<Names>,
+    in_hand: InHand,
     /// The last settlement number and the totals when the transaction began.
     begun: (i64, Totals),
     totals: watch::Sender<Totals>,
@@ -72,7 +73,8 @@ pub(super) struct JobBook {
 impl JobBook {
     pub(super) fn new(head: Head) -> (Self, watch::Receiver<Totals>) {
         let (totals, watched) = watch::channel(head.totals);
-        (Self { begun: numbers(&head), head: Some(head), names: None, totals }, watched)
+        let (begun, in_hand) = (numbers(&head), InHand::default());
+        (Self { begun, head: Some(head), names: None, in_hand, totals }, watched)
     }
 }
 
@@ -85,7 +87,12 @@ impl Book for JobBook {
             Some(head) => head,
             None => counts::load_head(connection).await?,
         };
-        head.fence = statements::load_fence(connection).await?;
+        let fence = statements::load_fence(connection).await?;
+        if fence != head.fence {
+            // Another process has written.
+            self.in_hand.forget();
+            head.fence = fence;
+        }
         self.begun = numbers(&head);
         self.head = Some(head);
         Ok(())
@@ -99,7 +106,12 @@ impl Book for JobBook {
         answers: &mut Answers,
     ) -> LedgerResult<()> {
         let head = self.head.as_mut().expect("`begin` has read it");
-        apply(connection, (head, &mut self.names), command, batch, answers).await
+        if !matches!(command, Command::Advance(..)) {
+            // It may change any item.
+            self.in_hand.forget();
+        }
+        let known = (&mut self.names, &mut self.in_hand);
+        apply(connection, head, known, command, batch, answers).await
     }
 
     async fn end(&mut self, connection: &mut SqliteConnection) -> LedgerResult<()> {
@@ -112,7 +124,10 @@ impl Book for JobBook {
     fn settled(&mut self, durable: bool) {
         match &self.head {
             Some(head) if durable => drop(self.totals.send_replace(head.totals)),
-            _ => (self.head, self.names) = (None, None),
+            _ => {
+                (self.head, self.names) = (None, None);
+                self.in_hand.forget();
+            }
         }
     }
 
@@ -129,7 +144,8 @@ fn numbers(head: &Head) -> (i64, Totals) {
 /// Applies one command, and with an advance all advances that follow it.
 async fn apply(
     connection: &mut SqliteConnection,
-    (head, names): (&mut Head, &mut Option<Names>),
+    head: &mut Head,
+    (names, in_hand): (&mut Option<Names>, &mut InHand),
     command: Command,
     batch: &mut VecDeque<Command>,
     answers: &mut Answers,
@@ -184,7 +200,7 @@ async fn apply(
             answers.keep(reply, result)
         }
         Command::Advance(step, reply) => {
-            advance(connection, head, (step, reply), batch, answers).await
+            advance(connection, head, in_hand, (step, reply), batch, answers).await
         }
     }
 }
@@ -247,6 +263,7 @@ async fn tidy(
 async fn advance(
     connection: &mut SqliteConnection,
     head: &mut Head,
+    in_hand: &mut InHand,
     first: (Step, Reply<Item>),
     batch: &mut VecDeque<Command>,
     answers: &mut Answers,
@@ -258,7 +275,7 @@ async fn advance(
             replies.push(reply);
         }
     }
-    let results = match steps::advance(connection, head, waiting).await {
+    let results = match steps::advance(connection, head, in_hand, waiting).await {
         Ok(results) => results,
         Err(error) => replies.iter().map(|_| Err(error.clone())).collect(),
     };

@@ -223,7 +223,7 @@ mod tests {
         let mut pacer = pacer(10.0, 1);
         let pause = pacer.throttled(Endpoint::Poll, Some(Duration::from_secs(30)), Instant::now());
         assert_eq!(pause, Duration::from_secs(30));
-        let slowed = Pace { allowed: 10.0, slowest: 5.0, now: 5.0, pauses: 1 };
+        let slowed = Pace { allowed: 10.0, slowest: 9.0, now: 9.0, pauses: 1 };
         assert_eq!(pacer.pace(Endpoint::Poll), slowed);
         assert_eq!(pacer.pace(Endpoint::Submit), Pace::steady(10.0));
         let opens = Instant::now() + pause;

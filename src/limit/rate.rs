@@ -7,8 +7,8 @@
 //!
 //! - A 429 to a request that left at the rate now in force makes that rate too fast. After
 //!   a step up the rate returns to the one that has held. If the rate that has held is
-//!   itself refused, it has changed, or was never put to the test: a tenth less if it had
-//!   held for a while, half of it otherwise. A 429 to a request that left earlier belongs
+//!   itself refused, it may have been the way there that was uneven: a tenth less if it had
+//!   held for a while, and half of it if that is refused at once. A 429 to a request that left earlier belongs
 //!   to the overload that is known already.
 //! - After each quiet [`STEP`] the rate has held. As long as it is well below what was too
 //!   fast, it goes half the way up; 20/s that became 5/s is found in about ten seconds.
@@ -103,11 +103,11 @@ impl AdaptiveRate {
         if self.refused.is_some_and(|refused| sent < refused) {
             return false;
         }
-        let was_known = self.too_fast.replace(self.current).is_some();
+        self.too_fast = Some(self.current);
         if self.current > self.held {
             self.current = self.held;
         } else {
-            let rest = if was_known && self.proven { LESS } else { 0.5 };
+            let rest = if self.proven { LESS } else { 0.5 };
             self.current = (self.held * rest).max(self.configured * FLOOR);
             self.held = self.current;
             self.proven = false;
@@ -225,10 +225,10 @@ mod tests {
         let opens = now + Duration::from_secs(1);
         assert!(rate.decrease(now, opens));
         assert!(!rate.decrease(now + Duration::from_millis(5), opens));
-        assert!((rate.per_second() - 10.0).abs() < 1e-9);
+        assert!((rate.per_second() - 18.0).abs() < 1e-9);
         assert!(rate.decrease(opens, opens));
-        assert!((rate.per_second() - 5.0).abs() < 1e-9);
-        assert!((rate.slowest() - 5.0).abs() < 1e-9);
+        assert!((rate.per_second() - 9.0).abs() < 1e-9);
+        assert!((rate.slowest() - 9.0).abs() < 1e-9);
     }
 
     #[test]

@@ -103,7 +103,7 @@ struct Running {
     set_aside: Micros,
     since: Instant,
     /// What was known of the request's polls before this one.
-    open_at: Duration,
+    asked: Asked,
     /// Which submit of the item this is, if it is one; else the last.
     attempt: u32,
     /// The service has called back before it has answered.
@@ -253,11 +253,14 @@ impl Board {
         }
     }
 
-    /// An item's time has come.
-    pub(super) fn due(&mut self, id: ItemId) {
+    /// An item's time has come. When it is to be polled is decided anew, by what has been
+    /// learned in the meantime.
+    pub(super) fn due(&mut self, id: ItemId, actions: &mut Vec<Action>) {
         let Some(Waiting { item, asked }) = self.parked.remove(&id) else { return };
-        if let Some(step) = step_for(item.state) {
-            self.enter(step, item, asked);
+        match step_for(item.state) {
+            Some(Step::Poll) if !asked.called => self.place(item, asked, actions),
+            Some(step) => self.enter(step, item, asked),
+            None => {}
         }
     }
 

@@ -11,6 +11,7 @@ use tokio::{
 use super::{
     board::{Board, Mode},
     intake::{Intake, IntakeError, IntakeNotice},
+    outcome::{Outcome, RunError},
     poller::Poller,
     recovery::Owed,
     settings::RunSettings,
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     api::RestoreApi,
     clock::Clock,
-    core::{Budget, Callback, Endpoint, Fence, HaltCause, ItemId, Pace, RunEvent},
+    core::{Budget, Callback, Endpoint, Fence, ItemId, RunEvent},
     fetch::Fetcher,
     ledger::{Ledger, LedgerError},
     report::Reporter,
@@ -50,40 +51,6 @@ pub struct Parts {
     pub reporter: Box<dyn Reporter>,
     /// How the service calls back; `None` when it is not asked to.
     pub webhooks: Option<Webhooks>,
-}
-
-/// How a run ended.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Why it stopped early, if it did by itself.
-    pub halted: Option<HaltCause>,
-    /// The signal that ended it.
-    pub interrupted: Option<i32>,
-    /// Why the manifest could not be read to its end.
-    pub manifest: Option<IntakeError>,
-    /// Steps that panicked: bugs.
-    pub panics: u64,
-    /// How fast submits could go, and pauses asked for.
-    pub submit: Pace,
-    /// The same for polls.
-    pub poll: Pace,
-}
-
-impl Outcome {
-    /// Returns true when nothing is left to do: every item is settled.
-    #[must_use]
-    pub fn has_finished(&self) -> bool {
-        let Self { halted, interrupted, manifest, panics, .. } = self;
-        halted.is_none() && interrupted.is_none() && manifest.is_none() && *panics == 0
-    }
-}
-
-/// A run could not go on. Nothing that was acknowledged is lost.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The ledger failed.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
 }
 
 #[derive(Debug)]
@@ -195,7 +162,7 @@ impl Coordinator {
                 break;
             }
             let event = self.next_event(wake).await;
-            if self.handle(event) {
+            if self.handle(event) || self.handle_ended() {
                 break;
             }
         }
@@ -224,6 +191,16 @@ impl Coordinator {
         }
     }
 
+    /// Handles what else has ended: the ledger answers many steps together, and what may
+    /// start then is decided once for all of them. Returns true when the run should end.
+    fn handle_ended(&mut self) -> bool {
+        // Not for ever: on other threads steps go on ending meanwhile.
+        let most = self.tasks.len();
+        let ended = std::iter::from_fn(|| self.tasks.try_join_next());
+        let ended: Vec<_> = ended.take(most).collect();
+        ended.into_iter().any(|done| self.handle(Event::Finished(done)))
+    }
+
     /// Returns true when the run should end at once.
     fn handle(&mut self, event: Event) -> bool {
         match event {
@@ -237,7 +214,7 @@ impl Coordinator {
             }
             Event::Called(callback) => self.board.called(callback, &mut self.actions),
             Event::Intake(notice) => self.heard_from_intake(notice),
-            Event::Due(item) => self.board.due(item),
+            Event::Due(item) => self.board.due(item, &mut self.actions),
             Event::Wake => {}
             // A bug, and better an end than a hang.
             Event::Stuck => {

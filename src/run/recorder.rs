@@ -1,7 +1,7 @@
 //! Keeps results.csv and failures.csv true to the ledger while a job runs.
 //!
 //! The recorder does not trust messages for content: a message only wakes it, and it
-//! reads what was settled since it last looked. So a row is written once, whatever is
+//! reads what was settled since it last looked, a few times a second at most. So a row is written once, whatever is
 //! heard twice or not at all.
 //!
 //! A run begins with new versions of both files, because nobody knows what a crash has done
@@ -13,6 +13,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::{sync::Notify, task::JoinHandle};
@@ -26,6 +27,10 @@ use crate::{
 
 /// Rows read from the ledger at once.
 const PAGE: usize = 1_000;
+
+/// Shortest time between two looks at the ledger: nobody who follows a file notices, and
+/// with many photos a second most of the looks would find one row.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The two files could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +107,10 @@ impl Recorder {
                             return Err(error);
                         }
                     }
+                }
+                tokio::select! { biased;
+                    () = ended.cancelled() => return Ok(self),
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
                 }
             }
         });

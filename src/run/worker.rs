@@ -166,8 +166,7 @@ impl Workers {
     }
 
     async fn fetch(&self, item: Item) -> StepResult {
-        let ordinal = self.ledger.stem_ordinal(item.id).await?;
-        let stem = artifact_stem(&item.stem, ordinal);
+        let stem = artifact_stem(&item.stem, item.ordinal);
         let result = self.deliver_all(&item, &stem).await;
         let verdict = verdict::fetched(&item, result, &self.rules, self.clock.now());
         self.conclude(Step::Fetch, item, verdict).await

@@ -81,7 +81,11 @@ impl Names {
         let numbers = target.built..target.buckets.min(target.built + self.slice);
         let tops = target.tops(&numbers);
         let sources = || self.segments.iter().filter(|segment| segment.target == Some(target.id));
-        let mut entries = Vec::new();
+        let expected = sources().map(|source| source.entries).sum::<u64>()
+            * (numbers.end - numbers.start)
+            / target.buckets;
+        let mut entries =
+            Vec::with_capacity(usize::try_from(expected + expected / 16).unwrap_or(0));
         for source in sources() {
             take(connection, source, &tops, &mut entries).await?;
         }

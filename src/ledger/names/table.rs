@@ -11,15 +11,18 @@ use super::{
     name::{Entry, Name},
     segment::Segment,
 };
-use crate::{ledger::bulk::Bulk, sqlite::SqliteError};
+use crate::{
+    ledger::bulk::{Bulk, Values},
+    sqlite::SqliteError,
+};
 
 const BUCKETS: Bulk =
     Bulk { insert: "INSERT INTO buckets (id, entries)", columns: 2, on_conflict: "" };
 
-/// Buckets that one slice of a merge writes: about 40,000 names, in some milliseconds. An
-/// import of 4,000 rows adds 8,000 names, each of which is merged three times at most before
+/// Buckets that one slice of a merge writes: about 20,000 names, in a few milliseconds. An
+/// import of 2,000 rows adds 4,000 names, each of which is merged three times at most before
 /// a manifest of ten million rows ends, so that merges keep up.
-const SLICE: u64 = 1_024;
+const SLICE: u64 = 512;
 
 /// In the order of the table, whose pages are then each read once.
 const FIND: &str = "SELECT buckets.entries \
@@ -135,9 +138,11 @@ pub(super) async fn write_buckets(
 ) -> Result<(), SqliteError> {
     let buckets = entries
         .chunk_by(|one, next| segment.row_of(one.name) == segment.row_of(next.name))
-        .map(|entries| (segment.row_of(entries[0].name), bucket::encode(entries)));
-    let buckets: Vec<_> = buckets.collect();
-    BUCKETS.write(connection, buckets, |query, (id, bytes)| Ok(query.bind(id).bind(bytes))).await
+        .collect::<Vec<_>>();
+    let bind = |query: Values, entries: &[Entry]| {
+        Ok(query.bind(segment.row_of(entries[0].name)).bind(bucket::encode(entries)))
+    };
+    BUCKETS.write(connection, buckets, bind).await
 }
 
 pub(super) async fn insert_segment(

@@ -1,7 +1,7 @@
 //! The last requests of a job are polled together.
 //!
-//! [`Cadence`](crate::core::Cadence) says why. When as few are left as can be polled in a
-//! second, each waits once for the next beat that all of them share; the beat is one
+//! [`Cadence`](crate::core::Cadence) says why. When as few are left as can be polled in two
+//! seconds, each waits once for the next beat that all of them share; the beat is one
 //! interval and one answer long, so that who was polled at a beat may be polled at the
 //! next. Who misses one, because its answer was slow or polls stood in line, is polled as
 //! soon as it may be.
@@ -46,7 +46,8 @@ impl LastPolls {
         self.next = Some(next);
         let at = next_beat(next, beat, wanted);
         let is_new = self.met.insert(id);
-        if is_new || at - wanted <= interval / 2 { at } else { wanted }
+        let comes_up = wanted > now && at - wanted <= interval / 2;
+        if is_new || comes_up { at } else { wanted }
     }
 }
 
@@ -87,12 +88,14 @@ mod tests {
         // One that is not wanted soon comes with a later beat, which moves nothing.
         assert_eq!(join(4, 8_501, 40_000), millis(3_000 + 8 * 5_120));
         assert_eq!(join(1, 8_600, 13_200), millis(13_240));
+        // Its beat has come, and it does not wait for another.
+        assert_eq!(join(1, 13_241, 13_241), millis(13_241));
     }
 
     #[test]
     fn a_slow_answer_is_forgotten() {
         let mut last = LastPolls::default();
-        last.answered(Duration::from_secs(60));
+        last.answered(Duration::from_mins(1));
         (0..100).for_each(|_| last.answered(millis(10)));
         assert_eq!(last.answer, millis(10));
     }

@@ -15,6 +15,11 @@ use super::{
 };
 use crate::core::{Endpoint, Item, ItemState, Observation, OpenRequest, ServiceTimes, poll_price};
 
+/// Callbacks are supposed to come until some did not: one of twenty is lost…
+const SUPPOSED_SILENT: f64 = 0.05;
+/// … and that counts as much as so many requests.
+const SUPPOSED: f64 = 4.0;
+
 /// What is known of the polls of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Asked {
@@ -46,6 +51,21 @@ pub(super) struct Polls {
     /// How long the service takes, as far as this run knows.
     times: ServiceTimes,
     last: LastPolls,
+    /// Requests that were done: those of which the service had called, and the others.
+    called: f64,
+    silent: f64,
+}
+
+impl Polls {
+    /// Returns the part of all requests about which the service does not call.
+    fn silent(&self) -> f64 {
+        (self.silent + SUPPOSED_SILENT * SUPPOSED) / (self.silent + self.called + SUPPOSED)
+    }
+
+    fn ended(&mut self, called: bool) {
+        let count = if called { &mut self.called } else { &mut self.silent };
+        *count += 1.0;
+    }
 }
 
 impl Board {
@@ -59,21 +79,30 @@ impl Board {
     /// Returns when a request is polled next.
     pub(super) fn next_poll(&mut self, item: &Item, asked: Asked) -> Instant {
         let now = self.clock.instant();
+        let soonest = asked.soonest.max(now);
+        let alone = self.patience.is_none();
+        let left = self.pacer.in_use(Endpoint::Submit);
+        let last = alone && self.few_are_left() && self.submits_are_over();
+        if last && !asked.open_at.is_zero() {
+            return match left {
+                0 | 1 => soonest,
+                _ => self.polls.last.together(item.id, soonest, self.rules.cadence.interval, now),
+            };
+        }
         let age = item.submitted_at.map_or(self.rules.deadline, |_| age(item, self.clock.now()));
-        let Asked { soonest, open_at, .. } = asked;
-        let soonest = soonest.max(now);
-        let open = OpenRequest { age, open_at, soonest: age + (soonest - now) };
-        let cadence = self.rules.cadence;
-        if self.patience.is_some() {
-            return now + cadence.with_callbacks(open, &self.polls.times).saturating_sub(age);
+        let open = OpenRequest {
+            open_at: asked.open_at,
+            soonest: age + (soonest - now),
+            expects_call: !alone,
+        };
+        let silent = if alone { 1.0 } else { self.polls.silent() };
+        let price = poll_price(self.line_of_polls(), silent);
+        let (cadence, times) = (self.rules.cadence, &self.polls.times);
+        let mut at = cadence.next_poll(open, times, price);
+        if last {
+            at = cadence.last_first_poll(open, times, left, at);
         }
-        let last = self.submits_are_over();
-        let price = poll_price(self.line_of_polls(), last);
-        let wanted = now + cadence.next_poll(open, &self.polls.times, price).saturating_sub(age);
-        if last && self.few_are_left() {
-            return self.polls.last.together(item.id, wanted, cadence.interval, now);
-        }
-        wanted
+        now + at.saturating_sub(age)
     }
 
     /// Returns how long a poll that is due now will stand in line.
@@ -96,11 +125,11 @@ impl Board {
         }
     }
 
-    /// Returns true when the requests that are left, more than one, can all be polled
-    /// within a second.
+    /// Returns true when all requests can be polled within two seconds: then the line of a
+    /// beat is over long before the next one.
     fn few_are_left(&self) -> bool {
         let left = u32::try_from(self.pacer.in_use(Endpoint::Submit)).unwrap_or(u32::MAX);
-        left > 1 && f64::from(left) <= self.pacer.per_second(Endpoint::Poll)
+        f64::from(left) <= 2.0 * self.pacer.per_second(Endpoint::Poll)
     }
 
     /// The poll of a request is due.
@@ -129,13 +158,16 @@ impl Board {
         let took = now.saturating_duration_since(ran.since);
         self.polls.last.answered(took);
         let age = age(&report.item, self.clock.now());
-        let open_at = ran.open_at;
+        let Asked { open_at, called, .. } = ran.asked;
         match (report.item.state, &report.signal) {
             (ItemState::Ready, _) => {
+                self.polls.ended(called);
                 self.polls.times.learn(Observation { open_at, done_at: age, took: report.took });
             }
             (ItemState::Submitted, Signal::Sane) => {
-                return Asked { open_at: age.saturating_sub(took), ..Asked::never(soonest) };
+                let seen_at = age.saturating_sub(took);
+                self.polls.times.still_open(open_at, seen_at);
+                return Asked { open_at: seen_at, ..Asked::never(soonest) };
             }
             _ => {}
         }

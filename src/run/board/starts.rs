@@ -1,12 +1,11 @@
 //! What may start now: gate, slot, quota, breaker and budget decide.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::{
     super::step::{Action, Step},
     Board, Mode, Running,
+    polls::Asked,
 };
 use crate::{
     core::{Endpoint, HaltCause, Item, Micros},
@@ -128,7 +127,7 @@ impl Board {
     }
 
     fn launch(&mut self, step: Step, may_commit: Micros, actions: &mut Vec<Action>) {
-        let Some((mut item, open_at)) = self.take(step) else { return };
+        let Some((mut item, asked)) = self.take(step) else { return };
         if step == Step::Fetch && self.breaker.fetches_fail() && self.holds_back_submits() {
             // The outage is bounded by its own limit: until then no picture is given up,
             // and one more try follows this one.
@@ -139,7 +138,7 @@ impl Board {
             step,
             set_aside,
             since: self.clock.instant(),
-            open_at,
+            asked,
             attempt: item.attempts() + u32::from(step == Step::Submit),
             called: None,
         };
@@ -148,14 +147,14 @@ impl Board {
     }
 
     /// Takes the next item for a step, with what its polls have shown so far.
-    fn take(&mut self, step: Step) -> Option<(Item, Duration)> {
+    fn take(&mut self, step: Step) -> Option<(Item, Asked)> {
         let lane = match step {
             Step::Stage => &mut self.lanes.stage,
             Step::Submit => &mut self.lanes.submit,
             Step::Fetch => &mut self.lanes.fetch,
-            Step::Poll => return self.next_in_line().map(|(item, asked)| (item, asked.open_at)),
+            Step::Poll => return self.next_in_line(),
         };
-        lane.pop_front().map(|item| (item, Duration::ZERO))
+        lane.pop_front().map(|item| (item, Asked::never(self.clock.instant())))
     }
 
     /// Probes when it is time, and halts when the outage has lasted too long.

@@ -83,7 +83,7 @@ pub async fn numbers_are_never_given_twice(home: &dyn Home) -> LedgerResult<()> 
     let settled = ledger.settled_rows(0, 10).await?;
     assert!(settled.iter().all(|row| row.settlement > last), "{settled:?}");
     job.read(rows(&["A"])).await?;
-    assert_eq!(ledger.stem_ordinal(ItemId(4)).await?, 1);
+    assert_eq!(ledger.item(ItemId(4)).await?.ordinal, 1);
     Ok(())
 }
 
