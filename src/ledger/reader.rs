@@ -15,7 +15,7 @@ use super::{
     record::{EditionHeader, JobRecord, Pauses, RowFilter, RowRecord, SettledRow, Totals},
     rows::{RowReader, item_columns, to_json_array},
 };
-use crate::core::{Edition, Item, ItemId, ItemState};
+use crate::core::{Edition, FailureCode, Item, ItemId, ItemState};
 
 /// Reads that run at once; more wait. Pages are short, and a run has few readers.
 const CONNECTIONS: u32 = 4;
@@ -61,6 +61,11 @@ const RECENT_TIMES: &str = "SELECT settled_at - submitted_at FROM (\
          WHERE edition = (SELECT max(edition) FROM editions) AND settlement IS NOT NULL \
          ORDER BY settlement DESC LIMIT ?1) \
      WHERE state = ?2 AND settled_at >= submitted_at";
+
+/// In the order of the index, so that one look tells of most jobs.
+const FAILED_BUT_FOR: &str = "SELECT EXISTS (SELECT 1 FROM items INDEXED BY items_by_state \
+     WHERE state = ?1 AND edition = (SELECT max(edition) FROM editions) \
+     AND failure ->> '$.code' <> ?2)";
 
 const ROWS: &str = concat!(
     "SELECT rows.line, rows.cells, rows.first, ",
@@ -203,6 +208,14 @@ impl Reader {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(|row| RowReader::new(row).row_record()).collect()
+    }
+
+    pub(super) async fn failed_but_for(&self, code: FailureCode) -> LedgerResult<bool> {
+        let found = sqlx::query_scalar(FAILED_BUT_FOR)
+            .bind(ItemState::Failed.as_str())
+            .bind(code.as_str())
+            .fetch_one(&self.pool);
+        Ok(found.await?)
     }
 
     /// Returns what the last transaction has kept; for a ledger without a writer.
