@@ -53,7 +53,8 @@ watch-test *WORDS:
 # Throughput against the gateway in the same process; memory among hostile neighbours, and at
 # manifests of growing length.
 bench:
-    cargo bench --all-features --bench throughput --bench hostile --bench scale
+    cargo bench --all-features --bench throughput -- --write docs/performance.md
+    cargo bench --all-features --bench hostile --bench scale
 
 # Time and memory of the local engine beside onnxruntime; rewrites docs/speed.md. Minutes.
 bench-engine: models
