@@ -50,9 +50,15 @@ parity: models
 watch-test *WORDS:
     cargo nextest run --all-features {{ WORDS }}
 
-# Throughput against the gateway in the same process; memory among hostile neighbours.
+# Throughput against the gateway in the same process; memory among hostile neighbours, and at
+# manifests of growing length.
 bench:
-    cargo bench --all-features --bench throughput --bench hostile
+    cargo bench --all-features --bench throughput --bench hostile --bench scale
+
+# Polls and submit rate in virtual time, against a client that knows when each request is done;
+# rewrites docs/pace.md. Seconds. `-- --real` runs the binary in real time, two minutes.
+bench-pace:
+    cargo bench --all-features --bench pace -- --write docs/pace.md
 
 # Time and memory of the local engine beside onnxruntime; rewrites docs/speed.md. Minutes.
 bench-engine: models

@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use governor::nanos::Nanos;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
@@ -63,15 +64,27 @@ pub fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
 }
 
+/// The clock governor reads, so that quotas follow a paused tokio clock too.
+///
+/// governor's own default clock goes on in real time while a simulation stands still.
+impl governor::clock::Clock for Clock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::from(self.start.elapsed())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn wall_time_follows_the_paused_clock() {
+    async fn wall_and_quota_time_follow_the_paused_clock() {
         let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
         tokio::time::sleep(Duration::from_secs(90)).await;
         assert_eq!(clock.now(), "1970-01-01T00:01:30Z".parse().unwrap());
+        assert_eq!(governor::clock::Clock::now(&clock), Nanos::from(Duration::from_secs(90)));
     }
 
     #[tokio::test(start_paused = true)]

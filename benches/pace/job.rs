@@ -10,7 +10,7 @@ use restore_batch::{
     ledger::{Ledger, MemoryLedger, NewRow},
     limit::LaneLimits,
     report::Reporter,
-    run::{self, Intake, IntakePlan, Parts, RunSettings, Stops, Webhooks},
+    run::{self, Intake, IntakePlan, Parts, RunSettings, Stops, Webhooks, recovery::Owed},
     stage::Stager,
     testing::{
         ledger_suite::samples::{header, row},
@@ -86,7 +86,7 @@ async fn live(
     let (_stop, stops) = Stops::manual();
     let budget = Budget::new(ledger.totals().await?.money.committed(), None);
     let began = Instant::now();
-    run::run(parts, rules(case), Vec::new(), budget, intake, stops).await?;
+    run::run(parts, rules(case), Owed::default(), budget, intake, stops).await?;
     let wall = began.elapsed();
     let books = service.books();
     if books.submits.accepted.len() as u64 != count {

@@ -73,9 +73,9 @@ impl Counter {
     pub(crate) fn takes(&mut self, now: Duration) -> bool {
         let taken = self.fits(now);
         if taken {
-            self.accepted.push(now)
+            self.accepted.push(now);
         } else {
-            self.refused.push(now)
+            self.refused.push(now);
         }
         taken
     }

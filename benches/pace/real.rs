@@ -171,7 +171,7 @@ async fn status(State(service): Shared, Path(id): Path<String>) -> impl IntoResp
     let Some(request) = request else {
         return answer(StatusCode::NOT_FOUND, &json!({ "error": "Not found" }));
     };
-    let apart = request.polled.map(|before| now - before);
+    let apart = request.polled.map(|before| now.saturating_sub(before));
     *closest = [*closest, apart].into_iter().flatten().min();
     request.polled = Some(now);
     if !polls.takes(now) {

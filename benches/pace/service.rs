@@ -150,7 +150,7 @@ impl Service {
         let Books { requests, polls, closest, .. } = &mut *books;
         let request = id.parse().ok().and_then(|index: u32| requests.get_mut(&index));
         if let Some(request) = &request {
-            let apart = request.polled.map(|before| now - before);
+            let apart = request.polled.map(|before| now.saturating_sub(before));
             *closest = [*closest, apart].into_iter().flatten().min();
         }
         if !polls.takes(now) {

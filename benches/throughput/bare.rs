@@ -1,56 +1,60 @@
 //! What the same three requests a picture cost without any bookkeeping.
 
-use std::time::Duration;
-
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
-use super::{Result, service};
+use super::{Result, overhead::source};
 
-/// Requests at once, as in the other run.
-const AT_ONCE: usize = 200;
-
-/// Submits, polls and downloads every picture, and throws the bytes away.
-pub(super) async fn run(service: &service::Instant) -> Result<Duration> {
+/// Submits, polls and downloads `pictures` pictures, `at_once` at a time, and throws the
+/// bytes away.
+pub(super) async fn run(base: &str, pictures: usize, at_once: usize) -> Result<()> {
     let client = reqwest::Client::builder().no_proxy().build()?;
-    let started = Instant::now();
-    stream::iter(service.sources.iter().map(Ok))
-        .try_for_each_concurrent(AT_ONCE, |source| one(&client, service.base_url(), source))
-        .await?;
-    Ok(started.elapsed())
+    stream::iter((0..pictures).map(Ok))
+        .try_for_each_concurrent(at_once, |number| {
+            let client = client.clone();
+            let base = base.to_owned();
+            // A task for each, so that it may use every core.
+            let task = tokio::spawn(async move { one(&client, &base, &source(number)).await });
+            async { task.await?.map_err(Into::into) }
+        })
+        .await
 }
 
-async fn one(client: &reqwest::Client, base: &str, source: &str) -> Result<()> {
+async fn one(
+    client: &reqwest::Client,
+    base: &str,
+    source: &str,
+) -> std::result::Result<(), String> {
     let submitted: Value = client
-        .post(format!("{base}gfpgan/v1/gfpgan/generate"))
+        .post(format!("{base}/gfpgan/v1/gfpgan/generate"))
         .header("Ocp-Apim-Subscription-Key", "bench")
         .json(&json!({ "img": source, "scale": 2, "version": "v1.4" }))
         .send()
-        .await?
+        .await
+        .map_err(text)?
         .json()
-        .await?;
+        .await
+        .map_err(text)?;
     let polling_url = submitted["polling_url"].as_str().ok_or("no polling_url")?;
-    let media_url = loop {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let status: Value = client
-            .get(polling_url)
-            .header("Ocp-Apim-Subscription-Key", "bench")
-            .send()
-            .await?
-            .json()
-            .await?;
-        match status["status"].as_str() {
-            Some("COMPLETED") => {
-                break status["output"]["media_url"][0].as_str().ok_or("no media")?.to_owned();
-            }
-            Some("QUEUED" | "PROCESSING") => {}
-            _ => return Err(format!("unexpected status: {status}").into()),
-        }
-    };
-    let mut picture = client.get(media_url).send().await?.error_for_status()?.bytes_stream();
+    let status: Value = client
+        .get(polling_url)
+        .header("Ocp-Apim-Subscription-Key", "bench")
+        .send()
+        .await
+        .map_err(text)?
+        .json()
+        .await
+        .map_err(text)?;
+    let media_url = status["output"]["media_url"][0].as_str().ok_or("no media")?;
+    let answer = client.get(media_url).send().await.map_err(text)?;
+    let mut picture = answer.error_for_status().map_err(text)?.bytes_stream();
     while let Some(chunk) = picture.next().await {
-        chunk?;
+        chunk.map_err(text)?;
     }
     Ok(())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` calls")]
+fn text(error: reqwest::Error) -> String {
+    error.to_string()
 }

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{process::Command, time::Instant};
 
-use super::{Result, command, service};
+use super::{Result, process::peak_kib, restore_batch, service};
 
 /// Imports `rows` rows while 200 requests are in flight, and prints time and peak.
 pub(super) async fn measure(rows: usize) -> Result<()> {
@@ -21,7 +21,9 @@ pub(super) async fn measure(rows: usize) -> Result<()> {
     file.into_inner()?;
     let (base_url, server) = service::stalled().await?;
     let started = Instant::now();
-    let mut child = command(&manifest, &base_url).spawn()?;
+    let mut command = restore_batch(&manifest, &base_url);
+    command.args(["--poll-interval", "100ms"]);
+    let mut child = command.spawn()?;
     let pid = child.id().ok_or("the program ended at once")?;
     while imported(&manifest).await? < rows as u64 {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -50,11 +52,4 @@ async fn imported(manifest: &std::path::Path) -> Result<u64> {
         .await?;
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     Ok(status["rows"].as_u64().unwrap_or(0))
-}
-
-/// The kernel's own high-water mark of a process's resident set.
-fn peak_kib(pid: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

@@ -1,6 +1,6 @@
 //! `restore-batch MANIFEST` and `restore-batch retry MANIFEST`.
 
-use std::{io::IsTerminal as _, sync::Arc, time::Duration};
+use std::{io::IsTerminal as _, panic::resume_unwind, sync::Arc, time::Duration};
 
 use indicatif::MultiProgress;
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ use crate::{
     manifest::{Manifest, ReadOptions},
     report::{ProgressBar, ProgressLines, Reporters},
     run::{
-        self, IntakePlan, Outcome, Parts, Recorder, RunSettings, Stops, Webhooks,
+        self, Outcome, Parts, Recorder, RunSettings, Stops, Webhooks,
         recovery::{has_retriable, recover, retry_failed},
     },
     stage::{PublicBase, Publisher, SourceStager},
@@ -139,7 +139,7 @@ impl Session<'_> {
         }
         let owed = recover(self.ledger.as_ref(), fence, &rules, self.clock.now()).await?;
         let api = client(self.settings, service.base_url.clone(), service.key.clone())?;
-        if service.local.is_none() && self.has_work(reading.as_ref()).await? {
+        if service.local.is_none() && self.has_work(reading.is_some()).await? {
             self.preflight(fence, &api, service).await?;
         }
         let recorder = self.recorder(&header).await?;
@@ -162,7 +162,10 @@ impl Session<'_> {
             None => self.already_read().await?,
         };
         let (intake, reading) = run::start_intake(self.ledger.clone(), fence, plan);
-        let outcome = run::run(parts, rules, owed, budget, intake, stops).await;
+        // As a task, not on this thread: it is woken by every step of every photo, and a
+        // thread of the runtime that has just ended one need not wake another for that.
+        let running = tokio::spawn(run::run(parts, rules, owed, budget, intake, stops));
+        let outcome = running.await.unwrap_or_else(|error| resume_unwind(error.into_panic()));
         if let Some(receiver) = receiver {
             receiver.stop().await;
         }
@@ -170,7 +173,8 @@ impl Session<'_> {
         // the ledger's writer is not stopped by this.
         reading.abort();
         let _ = reading.await;
-        let files = recorder.finish().await;
+        let finished = outcome.as_ref().is_ok_and(run::Outcome::has_finished);
+        let files = recorder.finish(finished).await;
         let outcome = outcome?;
         files?;
         Ok((outcome, started.elapsed()))
@@ -197,9 +201,9 @@ impl Session<'_> {
         Ok(Some(WebhookReceiver::start(self.settings, root, secret).await?))
     }
 
-    async fn has_work(&self, reading: Option<&IntakePlan>) -> LedgerResult<bool> {
+    async fn has_work(&self, reads: bool) -> LedgerResult<bool> {
         let totals = self.ledger.totals().await?;
-        Ok(reading.is_some() || totals.settled() < totals.all())
+        Ok(reads || totals.settled() < totals.all())
     }
 
     /// Asks whether the service can be used, unless it wants not to be asked now: then the
@@ -248,7 +252,7 @@ impl Session<'_> {
 
     async fn recorder(&self, header: &EditionHeader) -> Result<run::RecorderHandle, AppError> {
         let mut recorder = Recorder::new(self.ledger.clone(), &self.job.dir, header);
-        recorder.rewrite().await?;
+        recorder.begin().await?;
         Ok(recorder.follow())
     }
 

@@ -169,7 +169,7 @@ mod tests {
             0 => just_submitted(),
             age => polled_at(cadence, Duration::from_secs(age)),
         };
-        (cadence.next_poll(open, known, POLL_PRICE) - open.open_at).as_secs()
+        cadence.next_poll(open, known, POLL_PRICE).saturating_sub(open.open_at).as_secs()
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
         let slow = learned([8.0; 50]);
         let waits = [10, 50, 100, 10_000].map(|age| after(CADENCE, age, &slow));
         assert!(waits.is_sorted() && waits[0] == 5 && waits[2] > 10 && waits[3] == 30, "{waits:?}");
-        let odd = Cadence { interval: Duration::from_secs(60), ..CADENCE };
+        let odd = Cadence { interval: Duration::from_mins(1), ..CADENCE };
         assert_eq!(after(odd, 0, &nothing), 60);
         let called = OpenRequest { expects_call: true, ..just_submitted() };
         let ages = [CADENCE, odd].map(|cadence| cadence.next_poll(called, &nothing, POLL_PRICE));

@@ -291,6 +291,18 @@ pub fn sums_agree(what: &str, items: Micros, attempts: Micros) -> Result<(), Vio
     violated("money", format!("{what}: {items} by items, {attempts} by attempts"))
 }
 
+/// Counts: what is kept count of is what is there.
+///
+/// # Errors
+///
+/// [`Violation`] when it is not.
+pub fn counts_agree(what: &str, kept: u64, counted: u64) -> Result<(), Violation> {
+    if kept == counted {
+        return Ok(());
+    }
+    violated("counts", format!("{what}: {kept} kept, {counted} counted"))
+}
+
 /// Spend cap: never is more committed than allowed.
 ///
 /// # Errors

@@ -102,6 +102,10 @@ pub struct Item {
     pub version: String,
     /// Artifact path without extension, relative to `images/`, safe on every file system.
     pub stem: String,
+    /// How many items took the same stem before this one, without regard to case: 0 for the
+    /// first. Decided at import and never changed, so that artifacts are named uniquely and
+    /// in manifest order. Bad rows take no stem.
+    pub ordinal: u64,
     /// Where it stands.
     pub state: ItemState,
     /// A URL made for a source that is none; `None` when the source itself is used.
@@ -145,6 +149,7 @@ impl Item {
             scale: photo.scale,
             version: photo.version,
             stem: photo.stem,
+            ordinal: 0,
             state,
             staged_url: None,
             tries: 0,

@@ -96,7 +96,9 @@ impl ServiceTimes {
         let times: Vec<_> = times.into_iter().collect();
         let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
         let weight = (RECALLED / f64::from(count.max(1))).min(1.0);
-        times.into_iter().for_each(|time| self.add(Duration::ZERO, time, weight));
+        for time in times {
+            self.add(Duration::ZERO, time, weight);
+        }
     }
 
     fn add(&mut self, open_at: Duration, time: Duration, weight: f64) {

@@ -1,22 +1,19 @@
 //! Delivers a picture over HTTP: download, verify, publish, and say what a failure
 //! means for what happens next.
 
-use std::{
-    num::NonZeroUsize, path::PathBuf, sync::Arc, thread::available_parallelism, time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
-use tokio::{
-    sync::Semaphore,
-    task::{JoinError, spawn_blocking},
-};
 
 use super::{
     address::without_query,
     contract::{FetchError, Fetcher},
+    folders::Folders,
+    group::{Content, Publisher, Refused},
     http::{GetError, GetErrorKind, GetLimits, GuardedClient, Received},
-    publish::{Draft, PublishError},
-    verify::{Picture, Rejection, claim, most_memory, verify},
+    publish::{PublishError, check_stem},
+    spool::Spool,
+    verify::{Rejection, most_memory},
 };
 use crate::core::{Artifact, ContentHash, Failure, FailureClass, FailureCode};
 
@@ -29,8 +26,9 @@ pub struct FetchLimits {
     /// Bytes and time of one download.
     pub download: GetLimits,
     /// Most pixels of a picture. A small file can claim to hold billions of them, and
-    /// checking it takes up to 16 bytes of memory for each. All pictures that are checked
-    /// at a time together take no more than one of this size may.
+    /// checking it takes up to 16 bytes of memory for each, unless it is a PNG, which is
+    /// checked row by row. All pictures that are checked at a time together take no more
+    /// than one of this size may.
     pub max_pixels: u64,
 }
 
@@ -45,13 +43,9 @@ impl Default for FetchLimits {
 #[derive(Debug)]
 pub struct HttpFetcher {
     client: GuardedClient,
-    images_dir: PathBuf,
     limits: FetchLimits,
-    /// Decoding is heavy on the processor: one picture per core at a time.
-    verifying: Arc<Semaphore>,
-    /// And on memory: a permit is a mebibyte, and there are as many as the largest picture
-    /// allowed needs, so that many large ones come one after the other.
-    memory: Arc<Semaphore>,
+    folders: Arc<Folders>,
+    publisher: Publisher,
 }
 
 impl HttpFetcher {
@@ -59,67 +53,44 @@ impl HttpFetcher {
     /// first picture arrives.
     #[must_use]
     pub fn new(client: GuardedClient, images_dir: PathBuf, limits: FetchLimits) -> Self {
-        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        let memory = mebibytes(most_memory(limits.max_pixels, limits.download.max_bytes));
-        Self {
-            client,
-            images_dir,
-            limits,
-            verifying: Arc::new(Semaphore::new(cores)),
-            memory: Arc::new(Semaphore::new(memory as usize)),
-        }
+        let folders = Arc::new(Folders::below(images_dir));
+        let memory = most_memory(limits.max_pixels, limits.download.max_bytes);
+        let publisher = Publisher::new(folders.clone(), limits.max_pixels, memory);
+        Self { client, limits, folders, publisher }
     }
 
     async fn fetch(&self, media_url: &str, stem: &str) -> Result<Artifact, FetchError> {
-        let draft = self.open(stem).await?;
-        let received = self.download(media_url, &draft).await?;
-        let (draft, picture) = self.verify(draft).await?;
-        let hash = received.blake3;
-        let published = blocking(move || draft.publish(picture.extension, &hash)).await?;
+        check_stem(stem).map_err(|error| not_published(&error))?;
+        let (received, content) = self.download(media_url, stem).await?;
+        let published = self.publisher.publish(content, stem, received.blake3).await;
+        let (path, picture) = match published.ok_or_else(interrupted)? {
+            Ok(published) => published,
+            Err(Refused::Picture(rejection)) => return Err(not_a_picture(&rejection)),
+            Err(Refused::Folder(error)) => return Err(not_published(&error)),
+        };
         Ok(Artifact {
-            path: format!("{IMAGES}/{}", published.map_err(|error| not_published(&error))?),
+            path: format!("{IMAGES}/{path}"),
             media_url: without_query(media_url),
             width: picture.width,
             height: picture.height,
             bytes: received.bytes,
-            blake3: ContentHash::from(hash),
+            blake3: ContentHash::from(received.blake3),
         })
     }
 
-    async fn open(&self, stem: &str) -> Result<Draft, FetchError> {
-        let (root, stem) = (self.images_dir.clone(), stem.to_owned());
-        blocking(move || Draft::open(&root, &stem)).await?.map_err(|error| not_published(&error))
-    }
-
-    async fn download(&self, media_url: &str, draft: &Draft) -> Result<Received, FetchError> {
-        let handle = draft.handle().map_err(|error| FetchError::Output(not_writable(&error)))?;
-        let mut sink = tokio::fs::File::from_std(handle);
-        let download = &self.limits.download;
-        self.client
-            .get_to(media_url, &mut sink, download)
-            .await
-            .map_err(|error| not_downloaded(&error))
-    }
-
-    async fn verify(&self, draft: Draft) -> Result<(Draft, Picture), FetchError> {
-        let handle = draft.handle().map_err(|error| FetchError::Output(not_writable(&error)))?;
-        let max_pixels = self.limits.max_pixels;
-        // Neither semaphore is ever closed, so an error cannot happen; without a permit
-        // the check would still be right, only less frugal. Permits go into the closures:
-        // blocking work goes on when its future is dropped.
-        let core = Arc::clone(&self.verifying).acquire_owned().await.ok();
-        let look = move || (claim(&handle, max_pixels), handle, core);
-        let (claim, handle, core) = blocking(look).await?;
-        let claim = claim.map_err(|rejection| not_a_picture(&rejection))?;
-        let needed = mebibytes(claim.memory);
-        let memory = Arc::clone(&self.memory).acquire_many_owned(needed).await.ok();
-        let check = move || {
-            let picture = verify(&handle, claim);
-            drop((core, memory));
-            picture
-        };
-        let picture = blocking(check).await?;
-        Ok((draft, picture.map_err(|rejection| not_a_picture(&rejection))?))
+    async fn download(
+        &self,
+        media_url: &str,
+        stem: &str,
+    ) -> Result<(Received, Content), FetchError> {
+        let not_written =
+            |why: Option<PublishError>| why.map_or_else(interrupted, |why| not_published(&why));
+        let mut spool = Spool::new(self.folders.clone(), stem);
+        match self.client.get_to(media_url, &mut spool, &self.limits.download).await {
+            Ok(received) => Ok((received, spool.into_content().await.map_err(not_written)?)),
+            Err(GetError { kind: GetErrorKind::Sink(_), .. }) => Err(not_written(spool.failure())),
+            Err(error) => Err(not_downloaded(&error)),
+        }
     }
 }
 
@@ -133,19 +104,8 @@ impl Fetcher for HttpFetcher {
     }
 }
 
-/// Returns how many permits stand for this much memory, at least one.
-fn mebibytes(bytes: u64) -> u32 {
-    u32::try_from(bytes >> 20).unwrap_or(u32::MAX).max(1)
-}
-
-/// Runs `work` on a blocking thread.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, FetchError> {
-    let interrupted = |error: JoinError| {
-        retry(FailureCode::MediaUnavailable, format!("the download was interrupted: {error}"))
-    };
-    spawn_blocking(work).await.map_err(interrupted)
+fn interrupted() -> FetchError {
+    retry(FailureCode::MediaUnavailable, "the download was interrupted".to_owned())
 }
 
 fn retry(code: FailureCode, message: String) -> FetchError {

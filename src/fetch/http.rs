@@ -3,10 +3,11 @@
 //! Separate from the client that talks to the service: this one has no key, no
 //! cookies, no proxy from the environment, and follows redirects by hand so that
 //! every hop passes the same checks. It knows nothing of artifacts; it fills any
-//! [`AsyncWrite`].
+//! [`Sink`].
 
-use std::{fmt, time::Duration};
+use std::{fmt, io, time::Duration};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::{
     Response, StatusCode,
@@ -69,6 +70,18 @@ impl Default for GetLimits {
     /// as an uncompressible PNG.
     fn default() -> Self {
         Self { max_bytes: 256 << 20, total_timeout: Duration::from_mins(5) }
+    }
+}
+
+/// Takes a body as it arrives.
+pub trait Sink: Send {
+    /// Takes the next bytes.
+    fn take(&mut self, bytes: Bytes) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+impl<W: AsyncWrite + Unpin + Send> Sink for W {
+    async fn take(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.write_all(&bytes).await
     }
 }
 
@@ -150,7 +163,7 @@ pub enum GetErrorKind {
     TimedOut,
     /// What was received could not be written.
     #[error("was received, but could not be written: {0}")]
-    Sink(#[source] std::io::Error),
+    Sink(#[source] io::Error),
 }
 
 /// Downloads from addresses that are not trusted. Cheap to clone; shares connections.
@@ -179,7 +192,7 @@ impl GuardedClient {
         Ok(Self { http, allow_private: settings.allow_private })
     }
 
-    /// Downloads `url` into `sink` and hashes it on the way.
+    /// Downloads `url` into `sink` and hashes it on the way. A writer is not flushed.
     ///
     /// After an error `sink` holds some part of the body.
     ///
@@ -193,7 +206,7 @@ impl GuardedClient {
         limits: &GetLimits,
     ) -> Result<Received, GetError>
     where
-        W: AsyncWrite + Unpin,
+        W: Sink,
     {
         let everything = async {
             let response = self.open(url).await?;
@@ -250,9 +263,9 @@ impl GuardedClient {
 
 /// Streams a whole body. The announced length is a hint: it refuses early, and hyper
 /// reports a body that ends before it; it never allows more.
-async fn receive<W: AsyncWrite + Unpin>(
+async fn receive(
     mut response: Response,
-    sink: &mut W,
+    sink: &mut impl Sink,
     max_bytes: u64,
 ) -> Result<Received, GetErrorKind> {
     check_answer(&response, max_bytes)?;
@@ -265,9 +278,8 @@ async fn receive<W: AsyncWrite + Unpin>(
             return Err(GetErrorKind::TooLarge { limit: max_bytes });
         }
         hasher.update(&chunk);
-        sink.write_all(&chunk).await.map_err(GetErrorKind::Sink)?;
+        sink.take(chunk).await.map_err(GetErrorKind::Sink)?;
     }
-    sink.flush().await.map_err(GetErrorKind::Sink)?;
     Ok(Received { bytes, blake3: hasher.finalize(), content_type })
 }
 

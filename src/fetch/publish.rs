@@ -6,16 +6,19 @@
 //! replaced: the same content means that an earlier try came this far and was
 //! interrupted; other content moves ours to the next free `name~k`.
 //!
-//! Blocking; called from blocking threads by [`fetcher`](super::fetcher).
+//! Each of these steps is one call here; [`group`](super::group) takes them for many files
+//! together. Blocking.
 
 use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tempfile::{NamedTempFile, PersistError};
 
+use super::folders::{Folder, Folders, sync_folder};
 use crate::core::is_disturbing;
 
 /// How names of temporary files begin. No artifact ever has such a name.
@@ -42,7 +45,7 @@ pub(super) enum PublishError {
 }
 
 impl PublishError {
-    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), source }
     }
 
@@ -59,60 +62,106 @@ impl PublishError {
 #[derive(Debug)]
 pub(super) struct Draft {
     temporary: NamedTempFile,
-    /// Where it will lie, as a real path without symbolic links.
-    folder: PathBuf,
+    /// Where it will lie.
+    folder: Arc<Folder>,
     /// Its name there without extension.
     name: String,
-    /// The folder's part of the stem, empty or ending in `/`.
-    prefix: String,
+}
+
+/// A file that has its name, which is not durable yet.
+#[derive(Debug)]
+pub(super) struct Named {
+    folder: Arc<Folder>,
+    file_name: String,
+}
+
+impl Named {
+    /// Returns the folder whose entries are to be made durable.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// Returns the path relative to the root, with `/` between parts.
+    pub(super) fn path(&self) -> String {
+        format!("{}{}", self.folder.prefix, self.file_name)
+    }
 }
 
 impl Draft {
     /// Creates folders as needed and an empty temporary file for `stem`, a path with
-    /// `/` between parts, below `root`.
+    /// `/` between parts.
     ///
     /// # Errors
     ///
     /// [`PublishError`] when the stem is unsafe or the folder cannot be written.
-    pub(super) fn open(root: &Path, stem: &str) -> Result<Self, PublishError> {
+    pub(super) fn open(folders: &Folders, stem: &str) -> Result<Self, PublishError> {
         check_stem(stem)?;
         let (prefix, name) = match stem.rfind('/') {
             Some(slash) => stem.split_at(slash + 1),
             None => ("", stem),
         };
-        let folder = open_folder(root, prefix)?;
-        let temporary = new_temporary(&folder).map_err(PublishError::io(&folder))?;
-        Ok(Self { temporary, folder, name: name.to_owned(), prefix: prefix.to_owned() })
+        let mut folder = folders.get(prefix)?;
+        let mut temporary = new_temporary(&folder.path);
+        if temporary.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            // Someone has removed the folder since it was last used.
+            folders.forget(prefix);
+            folder = folders.get(prefix)?;
+            temporary = new_temporary(&folder.path);
+        }
+        let temporary = temporary.map_err(PublishError::io(&folder.path))?;
+        Ok(Self { temporary, folder, name: name.to_owned() })
     }
 
-    /// Returns a second handle to the temporary file; both share one position.
+    /// Returns the temporary file.
+    pub(super) fn file(&self) -> &File {
+        self.temporary.as_file()
+    }
+
+    /// Appends to the file.
     ///
     /// # Errors
     ///
-    /// When the process has no file handle left.
-    pub(super) fn handle(&self) -> io::Result<File> {
-        self.temporary.as_file().try_clone()
+    /// [`PublishError::Io`], on a full disk for one.
+    pub(super) fn write(&mut self, content: &[u8]) -> Result<(), PublishError> {
+        self.temporary.as_file_mut().write_all(content).map_err(PublishError::io(&self.folder.path))
     }
 
-    /// Gives the file its name and returns it, relative to the root, with `/` between
-    /// parts.
+    /// Lets the file system begin to write what it holds of the file, without waiting for
+    /// it: a hint, so that the writes of several files overlap.
+    pub(super) fn start_writeback(&self) {
+        // Linux begins with it when it is told that nobody will read the file soon; there
+        // is `sync_file_range`, too, which no safe library offers.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(self.file(), 0, None, rustix::fs::Advice::DontNeed);
+    }
+
+    /// Waits until the file's content is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Io`]; the content cannot be relied on then.
+    pub(super) fn sync(&self) -> Result<(), PublishError> {
+        self.file().sync_all().map_err(PublishError::io(&self.folder.path))
+    }
+
+    /// Gives the file its name. It must be [synced](Self::sync) before, and its folder
+    /// after.
     ///
     /// # Errors
     ///
     /// [`PublishError`]; nothing is visible then.
-    pub(super) fn publish(
+    pub(super) fn give_name(
         self,
         extension: &str,
         content: &blake3::Hash,
-    ) -> Result<String, PublishError> {
-        let Self { mut temporary, folder, name, prefix } = self;
-        temporary.as_file().sync_all().map_err(PublishError::io(&folder))?;
+    ) -> Result<Named, PublishError> {
+        let Self { mut temporary, folder, name } = self;
         for k in 1..=MAX_ALTERNATIVES {
             let file_name = match k {
                 1 => format!("{name}.{extension}"),
                 _ => format!("{name}~{k}.{extension}"),
             };
-            let target = folder.join(&file_name);
+            let target = folder.path.join(&file_name);
             match temporary.persist_noclobber(&target) {
                 Ok(_) => {}
                 Err(PersistError { error, file })
@@ -127,16 +176,15 @@ impl Draft {
                 }
                 Err(error) => return Err(PublishError::io(&target)(error.error)),
             }
-            sync_folder(&folder).map_err(PublishError::io(&folder))?;
-            return Ok(format!("{prefix}{file_name}"));
+            return Ok(Named { folder, file_name });
         }
-        Err(PublishError::Taken(format!("{prefix}{name}")))
+        Err(PublishError::Taken(format!("{}{name}", folder.prefix)))
     }
 }
 
 /// Refuses stems that would not stay below the folder on some system. Names were made
 /// safe when the manifest was read; this is the second line of defence.
-fn check_stem(stem: &str) -> Result<(), PublishError> {
+pub(super) fn check_stem(stem: &str) -> Result<(), PublishError> {
     let unsafe_because = |reason| PublishError::Unsafe {
         stem: stem.chars().filter(|c| !is_disturbing(*c)).collect(),
         reason,
@@ -155,51 +203,6 @@ fn check_stem(stem: &str) -> Result<(), PublishError> {
         }
     }
     Ok(())
-}
-
-/// Walks down from `root` along `prefix`, creates what is missing and returns the real
-/// path. A symbolic link is followed only when it stays below the root.
-fn open_folder(root: &Path, prefix: &str) -> Result<PathBuf, PublishError> {
-    create_root(root).map_err(PublishError::io(root))?;
-    let root = root.canonicalize().map_err(PublishError::io(root))?;
-    let mut folder = root.clone();
-    for part in prefix.split_terminator('/') {
-        let parent = folder.clone();
-        folder.push(part);
-        create_folder(&folder, &parent).map_err(PublishError::io(&folder))?;
-        folder = folder.canonicalize().map_err(PublishError::io(&folder))?;
-        if !folder.starts_with(&root) {
-            return Err(PublishError::Unsafe {
-                stem: prefix.to_owned(),
-                reason: "a symbolic link leads out of the output folder",
-            });
-        }
-    }
-    Ok(folder)
-}
-
-/// Creates the images folder and what is missing above it, each made durable.
-fn create_root(root: &Path) -> io::Result<()> {
-    if root.is_dir() {
-        return Ok(());
-    }
-    let parent = match root.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    create_root(parent)?;
-    create_folder(root, parent)
-}
-
-fn create_folder(folder: &Path, parent: &Path) -> io::Result<()> {
-    match fs::create_dir(folder) {
-        Ok(()) => sync_folder(parent),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder"))
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// Creates the temporary file with the permissions of an ordinary new file; the
@@ -249,22 +252,6 @@ fn holds(target: &Path, ours: &File, content: &blake3::Hash) -> io::Result<bool>
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(File::open(target)?)?;
     Ok(hasher.finalize() == *content)
-}
-
-/// Makes a folder's entries durable. Some file systems cannot, and say so; there is
-/// nothing better to do on them.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
-        Err(error)
-            if !matches!(
-                error.kind(),
-                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-            ) =>
-        {
-            Err(error)
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Removes temporary files that a killed process has left below `images_dir`, and

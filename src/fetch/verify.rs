@@ -3,11 +3,12 @@
 //! Four questions, cheapest first: is it a picture at all (by its first bytes, never by
 //! its name or content type), are its dimensions acceptable (by its header), is its end
 //! there ([`completeness`]; decoders forgive a missing one), and
-//! can every pixel be decoded.
+//! can every pixel be decoded. A PNG, which is what the service makes, is decoded row by
+//! row, so that the largest takes no more memory than a small one.
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Cursor, Read, Seek},
+    io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom},
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -25,6 +26,10 @@ const SHOWN_CHARACTERS: usize = 80;
 /// Bytes of memory a decoder takes for a pixel, at most: four channels of 32-bit floats
 /// in a TIFF file. A progressive JPEG takes nine: three of colour, six of coefficients.
 const BYTES_PER_PIXEL: u64 = 16;
+
+/// Rows of a PNG in memory while it is decoded: one, the one above it, and what is unpacked
+/// ahead of them.
+const ROWS: u64 = 4;
 
 /// Bytes of memory a decoder may take besides its pixels: a colour profile, texts, tables.
 /// Profiles have some megabytes; a bomb in one unpacks to a thousand times its size.
@@ -87,7 +92,12 @@ pub enum Rejection {
 ///
 /// [`Rejection`]. A panic of a decoder is [`Rejection::Undecodable`].
 pub fn claim(file: &File, max_pixels: u64) -> Result<Claim, Rejection> {
-    guarded(|| read_claim(file, max_pixels))
+    guarded(|| read_claim(BufReader::new(file), max_pixels))
+}
+
+/// The same for a file in memory.
+pub(super) fn claim_bytes(bytes: &[u8], max_pixels: u64) -> Result<Claim, Rejection> {
+    guarded(|| read_claim(Cursor::new(bytes), max_pixels))
 }
 
 /// Decodes the file from its start. Blocking, and heavy on the processor.
@@ -96,12 +106,34 @@ pub fn claim(file: &File, max_pixels: u64) -> Result<Claim, Rejection> {
 ///
 /// [`Rejection`]. A panic of a decoder is [`Rejection::Undecodable`].
 pub fn verify(file: &File, claim: Claim) -> Result<Picture, Rejection> {
-    guarded(|| {
-        completeness::check(reader_at_start(file)?, claim.format)?;
-        let decoder = decoder(reader_at_start(file)?, claim.format, claim.memory)?;
+    guarded(|| decode(BufReader::new(file), claim))
+}
+
+/// The same for a file in memory.
+pub(super) fn verify_bytes(bytes: &[u8], claim: Claim) -> Result<Picture, Rejection> {
+    guarded(|| decode(Cursor::new(bytes), claim))
+}
+
+fn decode<R: BufRead + Seek>(mut file: R, claim: Claim) -> Result<Picture, Rejection> {
+    file.rewind()?;
+    completeness::check(&mut file, claim.format)?;
+    file.rewind()?;
+    if claim.format == ImageFormat::Png {
+        decode_rows(&mut file, claim.memory)?;
+    } else {
+        let decoder = decoder(&mut file, claim.format, claim.memory)?;
         DynamicImage::from_decoder(decoder).map_err(reject)?;
-        Ok(claim.picture)
-    })
+    }
+    Ok(claim.picture)
+}
+
+/// Decodes a PNG, of which never more than two rows are in memory.
+fn decode_rows<R: BufRead + Seek>(file: R, memory: u64) -> Result<(), Rejection> {
+    let bytes = usize::try_from(memory).unwrap_or(usize::MAX);
+    let decoder = png::Decoder::new_with_limits(file, png::Limits { bytes });
+    let mut rows = decoder.read_info().map_err(reject_png)?;
+    while rows.next_row().map_err(reject_png)?.is_some() {}
+    Ok(())
 }
 
 /// Returns the memory that decoding takes at most under these limits, in bytes.
@@ -114,12 +146,13 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Rejection>) -> Result<T, Rejectio
         .unwrap_or_else(|_| Err(Rejection::Undecodable("the decoder gave up".to_owned())))
 }
 
-fn read_claim(mut file: &File, max_pixels: u64) -> Result<Claim, Rejection> {
+fn read_claim<R: BufRead + Seek>(mut file: R, max_pixels: u64) -> Result<Claim, Rejection> {
     file.rewind()?;
     let mut head = Vec::new();
-    file.take(HEAD_BYTES).read_to_end(&mut head)?;
+    (&mut file).take(HEAD_BYTES).read_to_end(&mut head)?;
     let (format, extension) = format_of(&head)?;
-    let (width, height) = dimensions(reader_at_start(file)?, format)?;
+    file.rewind()?;
+    let (width, height) = dimensions(&mut file, format)?;
     if width == 0 || height == 0 {
         return Err(Rejection::Undecodable(format!("it has {width}x{height} pixels")));
     }
@@ -127,24 +160,32 @@ fn read_claim(mut file: &File, max_pixels: u64) -> Result<Claim, Rejection> {
     if pixels > max_pixels {
         return Err(Rejection::TooLarge { width, height, limit: max_pixels });
     }
-    // The decoder holds the whole of a JPEG file.
-    let whole = if format == ImageFormat::Jpeg { file.metadata()?.len() } else { 0 };
-    let picture = Picture { width, height, extension };
-    Ok(Claim { format, picture, memory: most_memory(pixels, whole) })
+    let memory = match format {
+        ImageFormat::Png => most_memory(u64::from(width) * ROWS, 0),
+        // The decoder holds the whole of a JPEG file.
+        ImageFormat::Jpeg => most_memory(pixels, file.seek(SeekFrom::End(0))?),
+        _ => most_memory(pixels, 0),
+    };
+    Ok(Claim { format, picture: Picture { width, height, extension }, memory })
 }
 
-fn dimensions(reader: BufReader<&File>, format: ImageFormat) -> Result<(u32, u32), Rejection> {
-    if format != ImageFormat::Jpeg {
-        return Ok(decoder(reader, format, EXTRA_BYTES)?.dimensions());
+fn dimensions<R: BufRead + Seek>(
+    mut file: R,
+    format: ImageFormat,
+) -> Result<(u32, u32), Rejection> {
+    match format {
+        ImageFormat::Png => {
+            let mut decoder = png::Decoder::new(file);
+            let header = decoder.read_header_info().map_err(reject_png)?;
+            Ok((header.width, header.height))
+        }
+        ImageFormat::Jpeg => {
+            let mut head = Vec::new();
+            file.by_ref().take(JPEG_HEAD).read_to_end(&mut head)?;
+            Ok(decoder(Cursor::new(head), format, EXTRA_BYTES)?.dimensions())
+        }
+        _ => Ok(decoder(file, format, EXTRA_BYTES)?.dimensions()),
     }
-    let mut head = Vec::new();
-    reader.take(JPEG_HEAD).read_to_end(&mut head)?;
-    Ok(decoder(Cursor::new(head), format, EXTRA_BYTES)?.dimensions())
-}
-
-fn reader_at_start(mut file: &File) -> io::Result<BufReader<&File>> {
-    file.rewind()?;
-    Ok(BufReader::new(file))
 }
 
 fn format_of(head: &[u8]) -> Result<(ImageFormat, &'static str), Rejection> {
@@ -183,6 +224,13 @@ fn reject(error: ImageError) -> Rejection {
         ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Rejection::Incomplete("it ends too early".to_owned())
         }
+        other => Rejection::Undecodable(printable(&other.to_string())),
+    }
+}
+
+fn reject_png(error: png::DecodingError) -> Rejection {
+    match error {
+        png::DecodingError::IoError(error) => reject(ImageError::IoError(error)),
         other => Rejection::Undecodable(printable(&other.to_string())),
     }
 }

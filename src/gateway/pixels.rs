@@ -1,7 +1,8 @@
 //! How many pixels may be in memory at once, whatever the number of workers.
 //!
-//! A picture counts with what it has when it is decoded and with what its result will have.
-//! Both are known from its header, before anything is allocated for them.
+//! A picture counts with what it has when it is decoded, with what its result will have, and
+//! with what a network makes in between when that has another size. All are known from its
+//! header, before anything is allocated for them.
 
 use std::sync::Arc;
 
@@ -9,6 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Pixels that one permit stands for: coarse enough that the number of permits fits.
 const UNIT: u64 = 4_096;
+
+/// How much larger networks make a picture, whatever scale is wanted.
+const NETWORK_SCALE: u8 = 2;
 
 /// A budget of pixels. Whoever waits is served in order, so that a large picture is not
 /// overtaken for ever.
@@ -29,8 +33,7 @@ impl PixelBudget {
     /// larger than the whole budget waits until it is alone.
     pub(super) async fn take(&self, (width, height): (u32, u32), scale: u8) -> Room {
         let decoded = u64::from(width) * u64::from(height);
-        let restored = decoded.saturating_mul(u64::from(scale) * u64::from(scale));
-        let units = decoded.saturating_add(restored).div_ceil(UNIT);
+        let units = decoded.saturating_mul(growth(scale)).div_ceil(UNIT);
         let units = u32::try_from(units).unwrap_or(u32::MAX).clamp(1, self.all);
         self.room(units).await
     }
@@ -44,6 +47,13 @@ impl PixelBudget {
         // Nobody closes the semaphore.
         Room { _permit: Arc::clone(&self.permits).acquire_many_owned(units).await.ok() }
     }
+}
+
+/// Returns how many pixels are in memory for each one of a decoded picture, with itself.
+/// Networks make it twice as large, and resizing does the rest.
+fn growth(scale: u8) -> u64 {
+    let pixels = |scale: u8| u64::from(scale) * u64::from(scale);
+    1 + pixels(scale) + if scale == NETWORK_SCALE { 0 } else { pixels(NETWORK_SCALE) }
 }
 
 /// Room for one picture, until dropped.
@@ -61,12 +71,17 @@ mod tests {
     #[tokio::test]
     async fn pictures_wait_until_there_is_room_for_them_and_their_results() {
         let budget = PixelBudget::new(49 * UNIT);
-        // 64 x 64 pixels are one unit, four times as many at scale 2.
+        // 64 x 64 pixels are one unit, and four more at scale 2.
         let first = budget.take((64 * 3, 64 * 3), 2).await;
         assert!(budget.take((64, 64), 2).now_or_never().is_none());
-        assert!(budget.take((64, 64), 1).now_or_never().is_some());
+        assert!(budget.take((32, 32), 2).now_or_never().is_some());
         drop(first);
         assert!(budget.take((64, 64), 2).now_or_never().is_some());
+    }
+
+    #[test]
+    fn what_is_made_in_between_counts() {
+        assert_eq!([1, 2, 3, 4].map(growth), [1 + 4 + 1, 1 + 4, 1 + 4 + 9, 1 + 4 + 16]);
     }
 
     #[tokio::test]

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     api::wire::{Status, SubmitBody},
+    clock::elapsed,
     engine::Engine,
     fetch::GuardedClient,
     sqlite::SqliteError,
@@ -52,6 +53,7 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     /// True while something takes requests from the queue.
     pub(super) working: AtomicBool,
+    told_of_early_ends: AtomicBool,
     idempotency: Idempotency,
     submits: AtomicI64,
 }
@@ -104,6 +106,7 @@ impl Shared {
             readiness: Readiness::default(),
             stop: CancellationToken::new(),
             working: AtomicBool::new(false),
+            told_of_early_ends: AtomicBool::new(false),
             idempotency,
             settings,
         }
@@ -260,7 +263,9 @@ impl Shared {
             tracing::warn!(%error, "old requests could not be removed; the next sweep tries again");
             return;
         }
-        for (account, record) in self.requests.forget(&ids) {
+        let forgotten = self.requests.forget(&ids);
+        self.warn_of_early_ends(&forgotten);
+        for (account, record) in forgotten {
             self.idempotency.forget(account, &record);
             if record.callback_is_due() {
                 tracing::warn!(request.id = %record.id, "no room: swept before it was called back");
@@ -272,6 +277,22 @@ impl Shared {
             if let Err(error) = tokio::fs::remove_file(&path).await {
                 tracing::warn!(%error, path = %path.display(), "an old result could not be removed");
             }
+        }
+    }
+
+    /// Says, once, that results go before their age: a client that is slow to fetch finds
+    /// them gone, and has paid.
+    fn warn_of_early_ends(&self, forgotten: &[(AccountId, Record)]) {
+        let (age, now) = (self.settings.retention.age, now());
+        let is_early = |record: &Record| {
+            record.result.is_some() && record.completed_at.is_some_and(|at| elapsed(at, now) <= age)
+        };
+        let early = forgotten.iter().any(|(_, record)| is_early(record));
+        if early && !self.told_of_early_ends.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "no room: results are removed before the time of `--keep` is over; \
+                 raise `--keep-requests` or `--keep-bytes`"
+            );
         }
     }
 

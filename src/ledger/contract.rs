@@ -9,7 +9,7 @@ use super::record::{
     EditionHeader, Imported, JobRecord, Money, NewRow, RowFilter, RowRecord, SettledRow, Totals,
 };
 use crate::core::{
-    Edition, Endpoint, Fence, IllegalTransition, Item, ItemEvent, ItemId, ItemState, Micros,
+    Edition, Endpoint, Fence, IllegalTransition, Item, ItemEvent, ItemId, ItemState,
 };
 
 /// Result of a ledger call.
@@ -157,12 +157,8 @@ pub trait Ledger: Send + Sync {
         now: Timestamp,
     ) -> BoxFuture<'_, LedgerResult<Item>>;
 
-    /// Returns how many items took the same stem before this one, without regard to
-    /// case: 0 for the first. Decided at import and never changed, so that artifacts
-    /// are named uniquely and in manifest order. Bad rows take no stem.
-    fn stem_ordinal(&self, item: ItemId) -> BoxFuture<'_, LedgerResult<u64>>;
-
-    /// Returns counts and sums.
+    /// Returns counts and sums. They are kept, not counted: this costs the same in a ledger
+    /// of any size.
     fn totals(&self) -> BoxFuture<'_, LedgerResult<Totals>>;
 
     /// Returns rows of the current edition whose items were settled after the
@@ -193,22 +189,19 @@ pub trait Ledger: Send + Sync {
     /// latest first. Others that were settled lately make it fewer, never a longer look.
     fn recent_times(&self, limit: usize) -> BoxFuture<'_, LedgerResult<Vec<Duration>>>;
 
-    /// Returns the money as the attempts and as the items tell it, both summed anew, to be
-    /// held against each other and against the running [`totals`](Self::totals).
+    /// Counts everything anew, to be held against the running [`totals`](Self::totals); the
+    /// money twice, as the attempts and as the items tell it.
     fn audit(&self) -> BoxFuture<'_, LedgerResult<Audit>>;
 }
 
-/// The money as the attempts tell it, each counted once, and as the items do.
+/// What the tables say when everything in them is counted anew.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Audit {
     /// Attempts ever begun.
     pub attempts: u64,
-    /// Sum of attempts booked charged.
-    pub charged: Micros,
-    /// Sum of attempts booked possibly charged.
-    pub possibly_charged: Micros,
-    /// Sum of attempts still reserved.
-    pub reserved: Micros,
-    /// The same sums from what each item knows of its own attempts.
+    /// What [`totals`](Ledger::totals) should say; its money is as the attempts tell it, each
+    /// counted once.
+    pub counted: Totals,
+    /// The same money from what each item knows of its own attempts.
     pub by_items: Money,
 }

@@ -125,7 +125,7 @@ impl Head {
         event: ItemEvent,
         now: Timestamp,
     ) -> LedgerResult<Option<AttemptRecord>> {
-        let before = kept.item.clone();
+        let before = &kept.item;
         let now = whole_millis(now);
         let mut after = before
             .clone()
@@ -135,8 +135,8 @@ impl Head {
         if after.state != before.state {
             kept.settlement = after.state.is_settled().then(|| self.next_settlement());
         }
-        self.recount(&before, &after);
-        let attempt = changed_attempt(&before, &after, now);
+        self.recount(before, &after);
+        let attempt = changed_attempt(before, &after, now);
         kept.item = after;
         Ok(attempt)
     }

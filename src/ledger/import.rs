@@ -4,13 +4,14 @@
 //! Pure, and shared by both ledgers: they look up what is known, ask [`plan`], and
 //! write what it says in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use super::{
     head::Head,
+    names::Name,
     record::{Imported, NewItem, NewRow},
 };
-use crate::core::{Edition, Failure, FailureCode, ItemId, ItemKey, ItemState, collision_key};
+use crate::core::{Edition, Failure, FailureCode, ItemId, ItemKey, ItemState};
 
 /// What a ledger already knows of an item that a row names.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +25,7 @@ pub(super) struct Known {
 
 impl Known {
     /// Returns true when an older edition had nothing but an unreadable row for it.
-    fn is_bad_row(&self) -> bool {
+    pub(super) fn is_bad_row(&self) -> bool {
         self.state == ItemState::Failed && self.code == Some(FailureCode::BadRow)
     }
 }
@@ -79,19 +80,26 @@ pub(super) struct Plan {
     pub(super) imported: Imported,
 }
 
+/// Returns the names of the rows' stems, in the order of the rows.
+pub(super) fn stem_names(rows: &[NewRow]) -> Vec<Name> {
+    rows.iter().map(|row| Name::of_stem(&row.item.stem)).collect()
+}
+
 /// Decides what importing `rows` into the current edition of `head` changes.
 ///
-/// `known` has the items that are known of those the rows name, and `stems` how many
-/// items have each [`collision_key`] among those of the rows; both are brought up to
-/// what they are after the import.
+/// `names` are those of the rows' stems, `known` has the items that are known of those the rows name, and `stems` how many
+/// items have taken each stem of those that are not; both are brought up to what they are
+/// after the import.
 pub(super) fn plan(
     rows: Vec<NewRow>,
+    names: &[Name],
     known: &mut HashMap<ItemKey, Known>,
-    stems: &mut HashMap<String, u64>,
+    stems: &mut HashMap<Name, u64>,
     head: &mut Head,
 ) -> Plan {
-    let mut plan = Plan::default();
-    for NewRow { line, cells, item } in rows {
+    let mut plan = Plan { rows: Vec::with_capacity(rows.len()), ..Plan::default() };
+    plan.items.reserve(rows.len().saturating_sub(known.len()));
+    for (NewRow { line, cells, item }, stem) in rows.into_iter().zip(names) {
         let (id, first) = match known.get_mut(&item.key) {
             Some(known) if known.edition == head.edition => (known.id, false),
             Some(known) if !known.is_bad_row() => {
@@ -104,7 +112,7 @@ pub(super) fn plan(
                 let bad_row = earlier.map(|bad_row| bad_row.id);
                 plan.imported.new_items += u64::from(bad_row.is_none());
                 let id = bad_row.unwrap_or_else(|| head.next_item());
-                let planned = plan_item(id, item, stems, head);
+                let planned = plan_item(id, item, stems.entry(*stem), head);
                 known.insert(planned.facts.key, planned.as_known(head.edition));
                 plan.items.push(planned);
                 (id, true)
@@ -153,7 +161,7 @@ fn move_item(known: &Known, head: &mut Head) -> MovedItem {
 fn plan_item(
     id: ItemId,
     facts: NewItem,
-    stems: &mut HashMap<String, u64>,
+    stem: Entry<'_, Name, u64>,
     head: &mut Head,
 ) -> PlannedItem {
     let (state, failure) = match &facts.state {
@@ -161,14 +169,14 @@ fn plan_item(
         Err(failure) => (ItemState::Failed, Some(failure.clone())),
     };
     // A bad row publishes nothing, so it takes no name from the others.
-    let ordinal = if failure.is_some() { 0 } else { take_ordinal(stems, &facts.stem) };
+    let ordinal = if failure.is_some() { 0 } else { take_ordinal(stem) };
     head.count_named(state);
     let settlement = state.is_settled().then(|| head.next_settlement());
     PlannedItem { id, facts, state, failure, ordinal, settlement }
 }
 
-fn take_ordinal(stems: &mut HashMap<String, u64>, stem: &str) -> u64 {
-    let taken = stems.entry(collision_key(stem)).or_default();
+fn take_ordinal(stem: Entry<'_, Name, u64>) -> u64 {
+    let taken = stem.or_default();
     let ordinal = *taken;
     *taken += 1;
     ordinal

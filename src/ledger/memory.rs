@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use super::{
     contract::{Audit, Ledger, LedgerError, LedgerResult},
     head::{AttemptRecord, Head, Kept, whole_millis},
-    import::{Known, PlannedItem, PlannedRow, RenewedItem, plan},
+    import::{Known, PlannedItem, PlannedRow, RenewedItem, plan, stem_names},
+    names::Name,
     record::{
         EditionHeader, Imported, JobRecord, Money, NewRow, Pauses, RowFilter, RowRecord,
         SettledRow, Totals,
@@ -44,7 +45,7 @@ struct Store {
     finished: Option<(Edition, String)>,
     items: BTreeMap<ItemId, Entry>,
     known: HashMap<ItemKey, Known>,
-    stems: HashMap<String, u64>,
+    stems: HashMap<Name, u64>,
     rows: BTreeMap<(Edition, i64), PlannedRow>,
     lines: BTreeSet<(ItemId, Edition, i64)>,
     settlements: BTreeMap<i64, ItemId>,
@@ -55,7 +56,6 @@ struct Store {
 struct Entry {
     kept: Kept,
     key: ItemKey,
-    ordinal: u64,
 }
 
 impl MemoryLedger {
@@ -75,13 +75,13 @@ impl MemoryLedger {
 impl Store {
     fn import(&mut self, rows: Vec<NewRow>) -> Imported {
         let edition = self.head.edition;
-        let plan = plan(rows, &mut self.known, &mut self.stems, &mut self.head);
+        let names = stem_names(&rows);
+        let plan = plan(rows, &names, &mut self.known, &mut self.stems, &mut self.head);
         for planned in plan.items {
             self.settle(planned.id, planned.settlement);
             let key = planned.facts.key;
-            let ordinal = planned.ordinal;
             let kept = new_item(planned, edition);
-            self.items.insert(kept.item.id, Entry { kept, key, ordinal });
+            self.items.insert(kept.item.id, Entry { kept, key });
         }
         for moved in plan.moved {
             self.settle(moved.id, moved.settlement);
@@ -190,13 +190,21 @@ impl Store {
             let booked = self.attempts.values().filter(|attempt| attempt.booking == booking);
             booked.map(|attempt| attempt.price).sum()
         };
-        Audit {
-            attempts: self.attempts.len() as u64,
+        let money = Money {
             charged: sum(Booking::Charged),
             possibly_charged: sum(Booking::PossiblyCharged),
             reserved: sum(Booking::Reserved),
-            by_items: self.sum_items(),
+        };
+        let edition = self.head.edition;
+        let rows = self.rows.range((edition, i64::MIN)..=(edition, i64::MAX)).count() as u64;
+        let accepted = self.attempts.values().filter(|attempt| attempt.request_id.is_some());
+        let mut counted =
+            Totals { money, rows, submits: accepted.count() as u64, ..Totals::default() };
+        for Entry { kept: Kept { item, .. }, .. } in self.items.values() {
+            counted.items[item.state as usize] +=
+                u64::from(self.head.offers(item.edition, item.state));
         }
+        Audit { attempts: self.attempts.len() as u64, counted, by_items: self.sum_items() }
     }
 }
 
@@ -210,6 +218,7 @@ fn new_item(planned: PlannedItem, edition: Edition) -> Kept {
     };
     let mut item = Item::new(planned.id, edition, photo, planned.state);
     item.failure = planned.failure;
+    item.ordinal = planned.ordinal;
     Kept { item, settlement: planned.settlement }
 }
 
@@ -347,14 +356,6 @@ impl Ledger for MemoryLedger {
             let mut store = self.store();
             store.head.check_fence(fence)?;
             store.advance(item, event, now)
-        })
-    }
-
-    fn stem_ordinal(&self, id: ItemId) -> BoxFuture<'_, LedgerResult<u64>> {
-        Box::pin(async move {
-            let store = self.store();
-            let entry = store.items.get(&id).ok_or(LedgerError::UnknownItem(id))?;
-            Ok(entry.ordinal)
         })
     }
 

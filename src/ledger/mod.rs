@@ -27,10 +27,15 @@ mod record;
 // What both ledgers do alike.
 mod head;
 mod import;
+mod names;
 
 mod memory;
 
+mod bulk;
+mod counts;
 mod fault;
+mod given;
+mod import_rows;
 mod reader;
 mod rows;
 mod schema;

@@ -11,9 +11,9 @@ use sqlx::{
 
 use super::{
     contract::{Audit, LedgerError, LedgerResult},
+    counts,
     record::{EditionHeader, JobRecord, Pauses, RowFilter, RowRecord, SettledRow, Totals},
     rows::{RowReader, item_columns, to_json_array},
-    statements,
 };
 use crate::core::{Edition, Item, ItemId, ItemState};
 
@@ -29,21 +29,28 @@ const OPEN_ITEMS: &str = concat!(
      ORDER BY id LIMIT ?3"
 );
 
-/// The same for states in which an item is owed, whatever its edition.
-const OWED_ITEMS: &str = concat!(
+/// The same of the editions before, for states in which an item is owed: at most as many as
+/// were in flight when the manifest was edited, so that they may be sorted.
+const OLDER_ITEMS: &str = concat!(
     "SELECT ",
     item_columns!(),
-    " FROM items INDEXED BY items_by_state WHERE state = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+    " FROM items INDEXED BY items_by_state \
+     WHERE state = ?1 AND edition < (SELECT max(edition) FROM editions) AND id > ?2 \
+     ORDER BY id LIMIT ?3"
 );
 
 const ONE_ITEM: &str = concat!("SELECT ", item_columns!(), " FROM items WHERE id = ?1");
 
+/// Without the name of the index each item would cost a walk through all rows: nothing is
+/// known of how many an edition has. Only the items of one page are joined and sorted.
 const SETTLED_ROWS: &str = concat!(
     "SELECT items.settlement, rows.line, rows.cells, rows.first, ",
     item_columns!(),
-    " FROM items INDEXED BY items_by_settlement \
-     CROSS JOIN rows ON rows.item = items.id AND rows.edition = items.edition \
-     WHERE items.edition = (SELECT max(edition) FROM editions) AND items.settlement > ?1 \
+    " FROM (SELECT * FROM items INDEXED BY items_by_settlement \
+     WHERE edition = (SELECT max(edition) FROM editions) AND settlement > ?1 \
+     ORDER BY settlement LIMIT ?2) AS items \
+     CROSS JOIN rows INDEXED BY rows_by_item \
+     ON rows.item = items.id AND rows.edition = items.edition \
      ORDER BY items.settlement, rows.line"
 );
 
@@ -129,15 +136,17 @@ impl Reader {
         let mut snapshot = self.pool.begin().await?;
         let mut items = Vec::new();
         for state in ItemState::ALL.into_iter().filter(|state| states.contains(state)) {
-            let query = if state.is_owed() { OWED_ITEMS } else { OPEN_ITEMS };
-            let rows = sqlx::query(query)
-                .bind(state.as_str())
-                .bind(after.0)
-                .bind(sql_limit(limit))
-                .fetch_all(&mut *snapshot)
-                .await?;
-            for row in &rows {
-                items.push(RowReader::new(row).kept()?.item);
+            let older = state.is_owed().then_some(OLDER_ITEMS);
+            for query in [Some(OPEN_ITEMS), older].into_iter().flatten() {
+                let rows = sqlx::query(query)
+                    .bind(state.as_str())
+                    .bind(after.0)
+                    .bind(sql_limit(limit))
+                    .fetch_all(&mut *snapshot)
+                    .await?;
+                for row in &rows {
+                    items.push(RowReader::new(row).kept()?.item);
+                }
             }
         }
         items.sort_unstable_by_key(|item| item.id);
@@ -151,19 +160,14 @@ impl Reader {
         Ok(RowReader::new(&row).kept()?.item)
     }
 
-    pub(super) async fn stem_ordinal(&self, id: ItemId) -> LedgerResult<u64> {
-        let ordinal = sqlx::query_scalar("SELECT ordinal FROM items WHERE id = ?1");
-        let ordinal = ordinal.bind(id.0).fetch_optional(&self.pool).await?;
-        ordinal.ok_or(LedgerError::UnknownItem(id))
-    }
-
     pub(super) async fn settled_rows(
         &self,
         after: i64,
         limit: usize,
     ) -> LedgerResult<Vec<SettledRow>> {
         let mut settled: Vec<SettledRow> = Vec::new();
-        let mut rows = sqlx::query(SETTLED_ROWS).bind(after).fetch(&self.pool);
+        let mut rows =
+            sqlx::query(SETTLED_ROWS).bind(after).bind(sql_limit(limit)).fetch(&self.pool);
         while let Some(row) = rows.try_next().await? {
             let mut row = RowReader::new(&row);
             let settlement = row.value()?;
@@ -201,16 +205,15 @@ impl Reader {
         rows.iter().map(|row| RowReader::new(row).row_record()).collect()
     }
 
-    /// Counts everything anew; for a ledger without a writer that keeps count.
+    /// Returns what the last transaction has kept; for a ledger without a writer.
     pub(super) async fn totals(&self) -> LedgerResult<Totals> {
         let mut snapshot = self.pool.begin().await?;
-        Ok(statements::load_head(&mut snapshot).await?.totals)
+        Ok(counts::load_head(&mut snapshot).await?.totals)
     }
 
     pub(super) async fn audit(&self) -> LedgerResult<Audit> {
         let mut snapshot = self.pool.begin().await?;
-        let (audit, _) = statements::load_audit(&mut snapshot).await?;
-        Ok(Audit { by_items: statements::sum_items(&mut snapshot).await?, ..audit })
+        counts::audit(&mut snapshot).await
     }
 
     pub(super) async fn close(&self) {

@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::core::{CallbackSecret, Edition, Endpoint, Failure, Item, ItemKey, ItemState, Micros};
+use crate::core::{
+    CallbackSecret, Edition, Endpoint, Failure, Item, ItemKey, ItemState, Micros,
+    invariant::{self, Violation},
+};
 
 /// What a manifest says of itself before its first row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +155,19 @@ impl Totals {
         self.items[state as usize]
     }
 
+    /// Holds these counts against those of a recount; money has an invariant of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`] that names the first count which differs.
+    pub fn counts_agree(&self, counted: &Self) -> Result<(), Violation> {
+        for state in ItemState::ALL {
+            invariant::counts_agree(state.as_str(), self.count(state), counted.count(state))?;
+        }
+        invariant::counts_agree("rows", self.rows, counted.rows)?;
+        invariant::counts_agree("accepted submits", self.submits, counted.submits)
+    }
+
     /// Returns how many items there are.
     #[must_use]
     pub fn all(&self) -> u64 {
@@ -176,6 +192,8 @@ pub enum RowFilter {
     Finished,
     /// Rows of items that are `Failed` or `InDoubt`: failures.csv.
     Unfinished,
+    /// Both: rows of items that are settled.
+    Settled,
     /// All rows.
     All,
 }
@@ -187,6 +205,7 @@ impl RowFilter {
         match self {
             Self::Finished => matches!(state, ItemState::Done | ItemState::Skipped),
             Self::Unfinished => matches!(state, ItemState::Failed | ItemState::InDoubt),
+            Self::Settled => state.is_settled(),
             Self::All => true,
         }
     }

@@ -1,8 +1,9 @@
-//! Turns database rows into the program's types, and bulk data into the JSON that
-//! one statement writes.
+//! Turns database rows into the program's types, and the program's types into what bulk
+//! statements write.
 //!
-//! Bulk statements take one JSON array and unfold it with `json_each`: one parameter
-//! and one prepared statement, whatever the size of the batch.
+//! An import gives one JSON array, which its statements unfold with `json_each`: one
+//! parameter and one prepared statement, whatever the size of the batch. Steps of items give
+//! the rows of [`given`](super::given) statements.
 
 use jiff::Timestamp;
 use serde::{
@@ -14,20 +15,20 @@ use sqlx::{Decode, Row, Sqlite, Type, sqlite::SqliteRow};
 use super::{
     contract::LedgerResult,
     fault::damaged,
+    given::{Binding, BulkRow},
     head::{AttemptRecord, Kept},
-    import::{MovedItem, PlannedItem, PlannedRow, RenewedItem},
+    import::{MovedItem, RenewedItem},
     record::RowRecord,
 };
 use crate::core::{
-    Attempt, Booking, CallbackSecret, Edition, Item, ItemId, ItemKey, ItemState, Micros, Request,
-    RequestId,
+    Attempt, Booking, CallbackSecret, Edition, Item, ItemId, ItemState, Micros, Request, RequestId,
 };
 
 /// The columns that [`RowReader::kept`] reads, in its order.
 macro_rules! item_columns {
     () => {
         "items.id, items.edition, items.source, items.scale, items.version, items.stem, \
-         items.state, items.settlement, items.staged_url, items.tries, items.service_errors, \
+         items.ordinal, items.state, items.settlement, items.staged_url, items.tries, items.service_errors, \
          items.refreshes, items.not_before, items.request_id, items.polling_url, items.media, items.submitted_at, \
          items.settled_at, items.attempt, items.booking, items.price, items.charged, \
          items.possibly_charged, items.failure, items.artifacts"
@@ -57,12 +58,6 @@ impl<'r> RowReader<'r> {
     pub(super) fn callback_secret(&mut self) -> LedgerResult<CallbackSecret> {
         let bytes: &[u8] = self.value()?;
         bytes.try_into().map(CallbackSecret::new).map_err(damaged)
-    }
-
-    /// Reads the next column as an item's key.
-    pub(super) fn key(&mut self) -> LedgerResult<ItemKey> {
-        let bytes: &[u8] = self.value()?;
-        bytes.try_into().map(ItemKey).map_err(damaged)
     }
 
     /// Reads the next column as one word that stands for something.
@@ -98,6 +93,7 @@ impl<'r> RowReader<'r> {
         let edition = Edition(self.value()?);
         let (source, scale) = (self.value()?, self.value()?);
         let (version, stem) = (self.value()?, self.value()?);
+        let ordinal = self.value()?;
         let state = self.state()?;
         let settlement = self.value()?;
         let item = Item {
@@ -107,6 +103,7 @@ impl<'r> RowReader<'r> {
             scale,
             version,
             stem,
+            ordinal,
             state,
             staged_url: self.value()?,
             tries: self.value()?,
@@ -173,11 +170,6 @@ pub(super) fn to_json_array<T: Serialize>(
     to_json(&values)
 }
 
-/// Returns the 32 hexadecimal digits of a key.
-pub(super) fn hex(key: ItemKey) -> String {
-    format!("{:032x}", u128::from_be_bytes(key.0))
-}
-
 /// Writes a list as JSON, and an empty one as nothing.
 fn list<T: Serialize>(values: &[T]) -> LedgerResult<Option<String>> {
     if values.is_empty() { Ok(None) } else { to_json(values).map(Some) }
@@ -185,39 +177,6 @@ fn list<T: Serialize>(values: &[T]) -> LedgerResult<Option<String>> {
 
 fn millis(time: Option<Timestamp>) -> Option<i64> {
     time.map(Timestamp::as_millisecond)
-}
-
-/// A new or corrected item, as `INSERT_ITEMS` unfolds it.
-#[derive(Serialize)]
-pub(super) struct ItemInsert<'a> {
-    id: i64,
-    key: String,
-    source: &'a str,
-    scale: u8,
-    version: &'a str,
-    stem: &'a str,
-    ordinal: u64,
-    state: &'static str,
-    failure: Option<String>,
-    settlement: Option<i64>,
-}
-
-impl<'a> ItemInsert<'a> {
-    pub(super) fn new(planned: &'a PlannedItem) -> LedgerResult<Self> {
-        let facts = &planned.facts;
-        Ok(Self {
-            id: planned.id.0,
-            key: hex(facts.key),
-            source: &facts.source,
-            scale: facts.scale,
-            version: &facts.version,
-            stem: &facts.stem,
-            ordinal: planned.ordinal,
-            state: planned.state.as_str(),
-            failure: planned.failure.as_ref().map(to_json).transpose()?,
-            settlement: planned.settlement,
-        })
-    }
 }
 
 /// A known item that a new edition names, as `MOVE_ITEMS` unfolds it.
@@ -257,47 +216,10 @@ impl<'a> ItemRenewal<'a> {
     }
 }
 
-/// A manifest row, as `INSERT_ROWS` unfolds it.
-#[derive(Serialize)]
-pub(super) struct RowInsert<'a> {
-    line: i64,
-    item: i64,
-    first: u8,
-    cells: &'a [String],
-}
-
-impl<'a> RowInsert<'a> {
-    pub(super) fn new(planned: &'a PlannedRow) -> Self {
-        Self {
-            line: planned.line,
-            item: planned.item.0,
-            first: planned.first.into(),
-            cells: &planned.cells,
-        }
-    }
-}
-
-/// What an advance may change of an item, as `UPDATE_ITEMS` unfolds it.
-#[derive(Serialize)]
+/// What an advance may change of an item, as `UPDATE_ITEMS` takes it.
 pub(super) struct ItemUpdate<'a> {
-    id: i64,
-    state: &'static str,
-    settlement: Option<i64>,
-    staged_url: Option<&'a str>,
-    tries: u32,
-    service_errors: u32,
-    refreshes: u32,
-    not_before: Option<i64>,
-    request_id: Option<&'a str>,
-    polling_url: Option<&'a str>,
+    kept: &'a Kept,
     media: Option<String>,
-    submitted_at: Option<i64>,
-    settled_at: Option<i64>,
-    attempt: Option<u32>,
-    booking: Option<&'static str>,
-    price: Option<i64>,
-    charged: i64,
-    possibly_charged: i64,
     failure: Option<String>,
     artifacts: Option<String>,
 }
@@ -305,56 +227,65 @@ pub(super) struct ItemUpdate<'a> {
 impl<'a> ItemUpdate<'a> {
     pub(super) fn new(kept: &'a Kept) -> LedgerResult<Self> {
         let item = &kept.item;
-        let (request, attempt) = (item.request.as_ref(), item.attempt.as_ref());
         Ok(Self {
-            id: item.id.0,
-            state: item.state.as_str(),
-            settlement: kept.settlement,
-            staged_url: item.staged_url.as_deref(),
-            tries: item.tries,
-            service_errors: item.service_errors,
-            refreshes: item.refreshes,
-            not_before: millis(item.not_before),
-            request_id: request.map(|request| request.id.0.as_str()),
-            polling_url: request.and_then(|request| request.polling_url.as_deref()),
+            kept,
             media: list(&item.media)?,
-            submitted_at: millis(item.submitted_at),
-            settled_at: millis(item.settled_at),
-            attempt: attempt.map(|attempt| attempt.number),
-            booking: attempt.map(|attempt| attempt.booking.as_str()),
-            price: attempt.map(|attempt| attempt.price.0),
-            charged: item.charged.0,
-            possibly_charged: item.possibly_charged.0,
             failure: item.failure.as_ref().map(to_json).transpose()?,
             artifacts: list(&item.artifacts)?,
         })
     }
 }
 
-/// An attempt, as `UPSERT_ATTEMPTS` unfolds it.
-#[derive(Serialize)]
-pub(super) struct AttemptUpsert<'a> {
-    item: i64,
-    number: u32,
-    booking: &'static str,
-    price: i64,
-    request_id: Option<&'a str>,
-    submitted_at: Option<i64>,
-    booked_at: Option<i64>,
-    http_status: Option<u16>,
+impl BulkRow for ItemUpdate<'_> {
+    const COLUMNS: usize = 20;
+
+    fn bind<'q>(&self, to: Binding<'q>) -> Binding<'q> {
+        let Kept { item, settlement } = self.kept;
+        let (request, attempt) = (item.request.as_ref(), item.attempt.as_ref());
+        to.bind(item.id.0)
+            .bind(item.state.as_str())
+            .bind(*settlement)
+            .bind(item.staged_url.clone())
+            .bind(item.tries)
+            .bind(item.service_errors)
+            .bind(item.refreshes)
+            .bind(millis(item.not_before))
+            .bind(request.map(|request| request.id.0.clone()))
+            .bind(request.and_then(|request| request.polling_url.clone()))
+            .bind(self.media.clone())
+            .bind(millis(item.submitted_at))
+            .bind(millis(item.settled_at))
+            .bind(attempt.map(|attempt| attempt.number))
+            .bind(attempt.map(|attempt| attempt.booking.as_str()))
+            .bind(attempt.map(|attempt| attempt.price.0))
+            .bind(item.charged.0)
+            .bind(item.possibly_charged.0)
+            .bind(self.failure.clone())
+            .bind(self.artifacts.clone())
+    }
 }
+
+/// An attempt, as `UPSERT_ATTEMPTS` takes it.
+pub(super) struct AttemptUpsert<'a>(&'a AttemptRecord);
 
 impl<'a> AttemptUpsert<'a> {
     pub(super) fn new(record: &'a AttemptRecord) -> Self {
-        Self {
-            item: record.item.0,
-            number: record.number,
-            booking: record.booking.as_str(),
-            price: record.price.0,
-            request_id: record.request_id.as_ref().map(|id| id.0.as_str()),
-            submitted_at: millis(record.submitted_at),
-            booked_at: millis(record.booked_at),
-            http_status: record.http_status,
-        }
+        Self(record)
+    }
+}
+
+impl BulkRow for AttemptUpsert<'_> {
+    const COLUMNS: usize = 8;
+
+    fn bind<'q>(&self, to: Binding<'q>) -> Binding<'q> {
+        let record = self.0;
+        to.bind(record.item.0)
+            .bind(record.number)
+            .bind(record.booking.as_str())
+            .bind(record.price.0)
+            .bind(record.request_id.as_ref().map(|id| id.0.clone()))
+            .bind(millis(record.submitted_at))
+            .bind(millis(record.booked_at))
+            .bind(record.http_status)
     }
 }

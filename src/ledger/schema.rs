@@ -1,20 +1,74 @@
 //! The shape of a ledger file. How any database is opened and brought up to date is in
 //! [`sqlite`](crate::sqlite).
 
-use crate::sqlite::{Migration, Schema};
+use sqlx::SqliteConnection;
+
+use super::names::{Entry, Name, Names};
+use crate::{
+    core::ItemKey,
+    sqlite::{Migration, Schema, SqliteError},
+};
 
 /// What a ledger looks like. The number is "RBLG".
 pub(super) const SCHEMA: Schema = Schema {
     application_id: 0x5242_4C47,
     migrations: &[
-        Migration { sql: include_str!("migrations/0001_ledger.sql"), secret: None },
+        Migration { sql: include_str!("migrations/0001_ledger.sql"), secret: None, then: None },
         Migration {
             sql: include_str!("migrations/0002_callbacks_and_pauses.sql"),
             // A job has a secret for its callback addresses.
             secret: Some("UPDATE job SET callback_secret = ?1"),
+            then: None,
         },
+        Migration {
+            sql: include_str!("migrations/0003_names.sql"),
+            secret: None,
+            then: Some(|connection| Box::pin(move_names(connection))),
+        },
+        Migration { sql: include_str!("migrations/0004_totals.sql"), secret: None, then: None },
     ],
 };
+
+/// Names of one segment that an older ledger is moved into.
+const MOVED_AT_ONCE: i64 = 50_000;
+
+/// Moves the names of a ledger of version 2 to where version 3 keeps them.
+async fn move_names(connection: &mut SqliteConnection) -> Result<(), SqliteError> {
+    let mut names = Names::load(connection).await?;
+    let keys = "SELECT id, key FROM items_before WHERE id > ?1 ORDER BY id LIMIT ?2";
+    let mut last = 0;
+    loop {
+        let page: Vec<(i64, Vec<u8>)> =
+            sqlx::query_as(keys).bind(last).bind(MOVED_AT_ONCE).fetch_all(&mut *connection).await?;
+        let Some((id, _)) = page.last() else { break };
+        last = *id;
+        let entries = page.into_iter().map(|(id, key)| moved_key(id, key));
+        names.add(connection, entries.collect::<Result<_, _>>()?).await?;
+    }
+    let stems = "SELECT stem_key, items FROM stems WHERE stem_key > ?1 ORDER BY stem_key LIMIT ?2";
+    let mut last = String::new();
+    loop {
+        let page: Vec<(String, u64)> = sqlx::query_as(stems)
+            .bind(&last)
+            .bind(MOVED_AT_ONCE)
+            .fetch_all(&mut *connection)
+            .await?;
+        let Some((stem, _)) = page.last() else { break };
+        last.clone_from(stem);
+        let entries =
+            page.iter().map(|(stem, value)| Entry { name: Name::of_stem(stem), value: *value });
+        names.add(connection, entries.collect()).await?;
+    }
+    sqlx::raw_sql("DROP TABLE items_before; DROP TABLE stems").execute(connection).await?;
+    Ok(())
+}
+
+fn moved_key(id: i64, key: Vec<u8>) -> Result<Entry, SqliteError> {
+    let damaged = |what: &str| SqliteError::Damaged(format!("item {id} has no {what}"));
+    let key = key.try_into().map_err(|_| damaged("key"))?;
+    let value = u64::try_from(id).map_err(|_| damaged("number"))?;
+    Ok(Entry { name: Name::of_item(ItemKey(key)), value })
+}
 
 #[cfg(test)]
 mod tests {

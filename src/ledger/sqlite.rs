@@ -9,13 +9,13 @@ use tokio::sync::watch;
 
 use super::{
     contract::{Audit, Ledger, LedgerError, LedgerResult},
+    counts::load_head,
     fault::at_path,
     reader::Reader,
     record::{
         EditionHeader, Imported, JobRecord, NewRow, RowFilter, RowRecord, SettledRow, Totals,
     },
     schema::SCHEMA,
-    statements::load_head,
     steps::Step,
     writer::{Command, JobBook, Reply},
 };
@@ -58,7 +58,7 @@ impl SqliteLedger {
     }
 
     /// Opens the ledger in the file `path` for reading, also while a run writes to
-    /// it. Every writing call fails; [`totals`](Ledger::totals) counts anew each time.
+    /// it. Every writing call fails.
     ///
     /// # Errors
     ///
@@ -108,6 +108,12 @@ impl SqliteLedger {
         }
     }
 
+    /// Tidies up, in short transactions, so that other writes are not held up.
+    async fn tidy(&self, fence: Fence) -> LedgerResult<()> {
+        while self.write(|reply| Command::Tidy(fence, reply)).await? {}
+        Ok(())
+    }
+
     /// Hands a command to the writer and waits for its answer.
     async fn write<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> LedgerResult<T> {
         let Some(writer) = &self.writer else {
@@ -147,7 +153,11 @@ impl Ledger for SqliteLedger {
         fence: Fence,
         header: EditionHeader,
     ) -> BoxFuture<'_, LedgerResult<Edition>> {
-        Box::pin(self.write(move |reply| Command::BeginEdition(fence, header, reply)))
+        Box::pin(async move {
+            // After a crash while a long manifest was read; else there is nothing to do.
+            self.tidy(fence).await?;
+            self.write(move |reply| Command::BeginEdition(fence, header, reply)).await
+        })
     }
 
     fn import(
@@ -165,7 +175,10 @@ impl Ledger for SqliteLedger {
         edition: Edition,
         content: String,
     ) -> BoxFuture<'_, LedgerResult<()>> {
-        Box::pin(self.write(move |reply| Command::FinishEdition(fence, edition, content, reply)))
+        Box::pin(async move {
+            self.write(move |reply| Command::FinishEdition(fence, edition, content, reply)).await?;
+            self.tidy(fence).await
+        })
     }
 
     fn open_items(
@@ -190,10 +203,6 @@ impl Ledger for SqliteLedger {
     ) -> BoxFuture<'_, LedgerResult<Item>> {
         let step = Step { fence, item, event, now };
         Box::pin(self.write(move |reply| Command::Advance(step, reply)))
-    }
-
-    fn stem_ordinal(&self, item: ItemId) -> BoxFuture<'_, LedgerResult<u64>> {
-        Box::pin(self.reader.stem_ordinal(item))
     }
 
     fn totals(&self) -> BoxFuture<'_, LedgerResult<Totals>> {

@@ -1,50 +1,15 @@
-//! What the writer does to the database, apart from [steps](super::steps): sessions,
-//! editions, imports.
+//! What the writer does to the database, apart from [steps](super::steps) and
+//! [imports](super::import_rows): sessions and editions.
 //!
 //! Each function runs inside a transaction that the [writer](super::writer) has
 //! begun, and changes the [`Head`] along with the tables. When one fails, the writer
 //! rolls back and reads the head anew.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use super::{
-    contract::{Audit, LedgerResult},
-    head::Head,
-    import::{Known, Plan, plan},
-    record::{EditionHeader, Imported, Money, NewRow},
-    rows::{ItemInsert, ItemMove, ItemRenewal, RowInsert, RowReader, hex, to_json, to_json_array},
-};
-use crate::core::{Edition, Endpoint, Fence, ItemId, ItemKey, Micros, collision_key};
-
-const KNOWN_ITEMS: &str = "SELECT items.key, items.id, items.edition, items.state, \
-     items.failure ->> '$.code' \
-     FROM json_each(?1) AS given CROSS JOIN items ON items.key = unhex(given.value)";
-
-const KNOWN_STEMS: &str = "SELECT stems.stem_key, stems.items \
-     FROM json_each(?1) AS given CROSS JOIN stems ON stems.stem_key = given.value";
-
-/// With an id that is there already: a bad row that was corrected.
-const INSERT_ITEMS: &str = "INSERT INTO items \
-     (id, key, edition, source, scale, version, stem, ordinal, state, failure, settlement) \
-     SELECT value ->> '$.id', unhex(value ->> '$.key'), ?2, value ->> '$.source', \
-     value ->> '$.scale', value ->> '$.version', value ->> '$.stem', value ->> '$.ordinal', \
-     value ->> '$.state', value ->> '$.failure', value ->> '$.settlement' \
-     FROM json_each(?1) WHERE true \
-     ON CONFLICT (id) DO UPDATE SET edition = excluded.edition, source = excluded.source, \
-     scale = excluded.scale, version = excluded.version, stem = excluded.stem, \
-     ordinal = excluded.ordinal, state = excluded.state, failure = excluded.failure, \
-     settlement = excluded.settlement";
-
-const MOVE_ITEMS: &str = "UPDATE items SET edition = ?2, settlement = given.value ->> '$.settlement' \
-     FROM json_each(?1) AS given WHERE items.id = given.value ->> '$.id'";
-
-const RENEW_ITEMS: &str = "UPDATE items SET source = given.value ->> '$.source', \
-     scale = given.value ->> '$.scale', version = given.value ->> '$.version', \
-     state = given.value ->> '$.state', staged_url = given.value ->> '$.staged_url' \
-     FROM json_each(?1) AS given WHERE items.id = given.value ->> '$.id'";
+use super::{contract::LedgerResult, counts, head::Head, record::EditionHeader, rows::to_json};
+use crate::core::{Edition, Endpoint, Fence};
 
 const EXTEND_SUBMIT_PAUSE: &str =
     "UPDATE job SET submit_paused_until = max(coalesce(submit_paused_until, ?1), ?1)";
@@ -52,96 +17,15 @@ const EXTEND_SUBMIT_PAUSE: &str =
 const EXTEND_POLL_PAUSE: &str =
     "UPDATE job SET poll_paused_until = max(coalesce(poll_paused_until, ?1), ?1)";
 
-const UPSERT_STEMS: &str = "INSERT INTO stems (stem_key, items) \
-     SELECT value ->> '$[0]', value ->> '$[1]' FROM json_each(?1) WHERE true \
-     ON CONFLICT (stem_key) DO UPDATE SET items = excluded.items";
+const DROP_OLD_ROWS: &str = "DELETE FROM rows WHERE (edition, line) IN \
+     (SELECT edition, line FROM rows WHERE edition < ?1 ORDER BY edition, line LIMIT ?2)";
 
-const INSERT_ROWS: &str = "INSERT INTO rows (edition, line, item, first, cells) \
-     SELECT ?2, value ->> '$.line', value ->> '$.item', value ->> '$.first', value -> '$.cells' \
-     FROM json_each(?1)";
-
-/// Reads the head from the tables: one pass over an index of the items, and one over
-/// the attempts.
-pub(super) async fn load_head(connection: &mut SqliteConnection) -> LedgerResult<Head> {
-    let mut head = Head::default();
-    let job = sqlx::query("SELECT fence, settlement, (SELECT max(id) FROM items) FROM job")
-        .fetch_one(&mut *connection)
-        .await?;
-    let mut job = RowReader::new(&job);
-    head.fence = Fence(job.value()?);
-    head.last_settlement = job.value()?;
-    head.last_item = job.value::<Option<i64>>()?.unwrap_or(0);
-
-    let edition = "SELECT edition, content IS NULL, rows FROM editions \
-                   ORDER BY edition DESC LIMIT 1";
-    if let Some(row) = sqlx::query(edition).fetch_optional(&mut *connection).await? {
-        let mut row = RowReader::new(&row);
-        head.edition = Edition(row.value()?);
-        head.reading = row.value()?;
-        head.totals.rows = row.value()?;
-    }
-    let counts = "SELECT edition, state, count(*) FROM items GROUP BY state, edition";
-    for row in sqlx::query(counts).fetch_all(&mut *connection).await? {
-        let mut row = RowReader::new(&row);
-        let (edition, state) = (Edition(row.value()?), row.state()?);
-        if head.offers(edition, state) {
-            head.totals.items[state as usize] += row.value::<u64>()?;
-        }
-    }
-    let (audit, submits) = load_audit(connection).await?;
-    head.totals.submits = submits;
-    head.totals.money = Money {
-        charged: audit.charged,
-        possibly_charged: audit.possibly_charged,
-        reserved: audit.reserved,
-    };
-    Ok(head)
-}
-
-/// Sums the money as the items tell it.
-pub(super) async fn sum_items(connection: &mut SqliteConnection) -> LedgerResult<Money> {
-    let sums = "SELECT coalesce(sum(charged), 0), coalesce(sum(possibly_charged), 0), \
-         coalesce(sum(price) FILTER (WHERE booking = 'reserved'), 0) FROM items";
-    let row = sqlx::query(sums).fetch_one(connection).await?;
-    let mut row = RowReader::new(&row);
-    Ok(Money {
-        charged: Micros(row.value()?),
-        possibly_charged: Micros(row.value()?),
-        reserved: Micros(row.value()?),
-    })
-}
-
-/// Sums the attempts; the second value is how many were accepted.
-pub(super) async fn load_audit(connection: &mut SqliteConnection) -> LedgerResult<(Audit, u64)> {
-    let sums = "SELECT count(*), \
-         coalesce(sum(price) FILTER (WHERE booking = 'charged'), 0), \
-         coalesce(sum(price) FILTER (WHERE booking = 'possibly-charged'), 0), \
-         coalesce(sum(price) FILTER (WHERE booking = 'reserved'), 0), \
-         count(request_id) FROM attempts";
-    let row = sqlx::query(sums).fetch_one(connection).await?;
-    let mut row = RowReader::new(&row);
-    let audit = Audit {
-        attempts: row.value()?,
-        charged: Micros(row.value()?),
-        possibly_charged: Micros(row.value()?),
-        reserved: Micros(row.value()?),
-        by_items: Money::default(),
-    };
-    Ok((audit, row.value()?))
-}
+/// Rows dropped in one transaction: some ten milliseconds, for which others wait.
+const DROPPED_AT_ONCE: i64 = 4_000;
 
 /// Reads the fence anew, because another process may have begun a session.
 pub(super) async fn load_fence(connection: &mut SqliteConnection) -> LedgerResult<Fence> {
     Ok(Fence(sqlx::query_scalar("SELECT fence FROM job").fetch_one(connection).await?))
-}
-
-/// Keeps the highest settlement number.
-pub(super) async fn save_settlement(
-    connection: &mut SqliteConnection,
-    settlement: i64,
-) -> LedgerResult<()> {
-    sqlx::query("UPDATE job SET settlement = ?1").bind(settlement).execute(connection).await?;
-    Ok(())
 }
 
 /// Begins a session. The head is read anew: another session may have written since.
@@ -153,7 +37,9 @@ pub(super) async fn begin_session(
         .bind(head.last_settlement)
         .execute(&mut *connection)
         .await?;
-    *head = load_head(connection).await?;
+    *head = counts::load_head(connection).await?;
+    // A ledger of an earlier version has none yet.
+    counts::save(connection, head).await?;
     Ok(head.fence)
 }
 
@@ -201,7 +87,7 @@ pub(super) async fn begin_edition(
     Ok(edition)
 }
 
-/// Ends an edition and drops the rows of all others.
+/// Ends an edition.
 pub(super) async fn finish_edition(
     connection: &mut SqliteConnection,
     head: &mut Head,
@@ -210,97 +96,21 @@ pub(super) async fn finish_edition(
     sqlx::query("UPDATE editions SET content = ?2 WHERE edition = ?1")
         .bind(head.edition.0)
         .bind(content)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query("DELETE FROM rows WHERE edition < ?1")
-        .bind(head.edition.0)
         .execute(connection)
         .await?;
     head.reading = false;
     Ok(())
 }
 
-/// Imports rows into the current edition.
-pub(super) async fn import(
+/// Drops some rows of editions before the current one; false when there were none.
+pub(super) async fn drop_old_rows(
     connection: &mut SqliteConnection,
-    head: &mut Head,
-    rows: Vec<NewRow>,
-) -> LedgerResult<Imported> {
-    let mut known = known_items(connection, &rows).await?;
-    let mut stems = known_stems(connection, &rows).await?;
-    let plan = plan(rows, &mut known, &mut stems, head);
-    write_items(connection, head.edition, &plan).await?;
-    if !plan.items.is_empty() {
-        let stems = to_json_array(&stems)?;
-        sqlx::query(UPSERT_STEMS).bind(stems).execute(&mut *connection).await?;
-    }
-    let rows = to_json_array(plan.rows.iter().map(RowInsert::new))?;
-    sqlx::query(INSERT_ROWS).bind(rows).bind(head.edition.0).execute(&mut *connection).await?;
-    sqlx::query("UPDATE editions SET rows = ?2 WHERE edition = ?1")
+    head: &Head,
+) -> LedgerResult<bool> {
+    let dropped = sqlx::query(DROP_OLD_ROWS)
         .bind(head.edition.0)
-        .bind(i64::try_from(head.totals.rows).unwrap_or(i64::MAX))
+        .bind(DROPPED_AT_ONCE)
         .execute(connection)
         .await?;
-    Ok(plan.imported)
-}
-
-async fn known_items(
-    connection: &mut SqliteConnection,
-    rows: &[NewRow],
-) -> LedgerResult<HashMap<ItemKey, Known>> {
-    let keys = to_json_array(rows.iter().map(|row| hex(row.item.key)))?;
-    let mut known = HashMap::new();
-    for row in sqlx::query(KNOWN_ITEMS).bind(keys).fetch_all(connection).await? {
-        let mut row = RowReader::new(&row);
-        known.insert(
-            row.key()?,
-            Known {
-                id: ItemId(row.value()?),
-                edition: Edition(row.value()?),
-                state: row.state()?,
-                code: row.word()?,
-            },
-        );
-    }
-    Ok(known)
-}
-
-async fn known_stems(
-    connection: &mut SqliteConnection,
-    rows: &[NewRow],
-) -> LedgerResult<HashMap<String, u64>> {
-    let keys = to_json_array(rows.iter().map(|row| collision_key(&row.item.stem)))?;
-    let mut stems = HashMap::new();
-    for row in sqlx::query(KNOWN_STEMS).bind(keys).fetch_all(connection).await? {
-        let mut row = RowReader::new(&row);
-        stems.insert(row.value()?, row.value()?);
-    }
-    Ok(stems)
-}
-
-async fn write_items(
-    connection: &mut SqliteConnection,
-    edition: Edition,
-    plan: &Plan,
-) -> LedgerResult<()> {
-    if !plan.items.is_empty() {
-        let items = plan.items.iter().map(ItemInsert::new).collect::<LedgerResult<Vec<_>>>()?;
-        sqlx::query(INSERT_ITEMS)
-            .bind(to_json(&items)?)
-            .bind(edition.0)
-            .execute(&mut *connection)
-            .await?;
-    }
-    if !plan.moved.is_empty() {
-        sqlx::query(MOVE_ITEMS)
-            .bind(to_json_array(plan.moved.iter().map(ItemMove::new))?)
-            .bind(edition.0)
-            .execute(&mut *connection)
-            .await?;
-    }
-    if !plan.renewed.is_empty() {
-        let renewed = to_json_array(plan.renewed.iter().map(ItemRenewal::new))?;
-        sqlx::query(RENEW_ITEMS).bind(renewed).execute(connection).await?;
-    }
-    Ok(())
+    Ok(dropped.rows_affected() > 0)
 }

@@ -1,19 +1,23 @@
-//! Applies events to items on disk: many at once, in three statements.
+//! Applies events to items on disk: many at once, in two statements.
 //!
 //! Runs inside a transaction of the [writer](super::writer), as
 //! [statements](super::statements) do. What an event changes is decided by
 //! [`Head::advance`], in memory, so that two events of one item in one transaction
 //! build on each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::{
     contract::{LedgerError, LedgerResult},
+    given::Bulk,
     head::{AttemptRecord, Head, Kept},
-    rows::{AttemptUpsert, ItemUpdate, RowReader, item_columns, to_json, to_json_array},
+    rows::{AttemptUpsert, ItemUpdate, RowReader, item_columns, to_json_array},
 };
 use crate::core::{Fence, Item, ItemEvent, ItemId};
 
@@ -32,46 +36,90 @@ const SELECT_ITEMS: &str = concat!(
     " FROM json_each(?1) AS given CROSS JOIN items ON items.id = given.value"
 );
 
-const UPDATE_ITEMS: &str = "UPDATE items SET \
-     state = given.value ->> '$.state', settlement = given.value ->> '$.settlement', \
-     staged_url = given.value ->> '$.staged_url', tries = given.value ->> '$.tries', \
-     service_errors = given.value ->> '$.service_errors', \
-     refreshes = given.value ->> '$.refreshes', \
-     not_before = given.value ->> '$.not_before', \
-     request_id = given.value ->> '$.request_id', polling_url = given.value ->> '$.polling_url', \
-     media = given.value ->> '$.media', submitted_at = given.value ->> '$.submitted_at', \
-     settled_at = given.value ->> '$.settled_at', attempt = given.value ->> '$.attempt', \
-     booking = given.value ->> '$.booking', price = given.value ->> '$.price', \
-     charged = given.value ->> '$.charged', \
-     possibly_charged = given.value ->> '$.possibly_charged', \
-     failure = given.value ->> '$.failure', artifacts = given.value ->> '$.artifacts' \
-     FROM json_each(?1) AS given WHERE items.id = given.value ->> '$.id'";
+static UPDATE_ITEMS: LazyLock<Bulk> = LazyLock::new(|| {
+    let set = "UPDATE items SET state = column2, settlement = column3, staged_url = column4, \
+         tries = column5, service_errors = column6, refreshes = column7, not_before = column8, \
+         request_id = column9, polling_url = column10, media = column11, \
+         submitted_at = column12, settled_at = column13, attempt = column14, \
+         booking = column15, price = column16, charged = column17, \
+         possibly_charged = column18, failure = column19, artifacts = column20 FROM";
+    Bulk::new::<ItemUpdate<'_>>(set, "WHERE items.id = column1")
+});
 
-const UPSERT_ATTEMPTS: &str = "INSERT INTO attempts \
-     (item, number, booking, price, request_id, submitted_at, booked_at, http_status) \
-     SELECT value ->> '$.item', value ->> '$.number', value ->> '$.booking', value ->> '$.price', \
-     value ->> '$.request_id', value ->> '$.submitted_at', value ->> '$.booked_at', \
-     value ->> '$.http_status' FROM json_each(?1) WHERE true \
-     ON CONFLICT (item, number) DO UPDATE SET booking = excluded.booking, \
-     request_id = excluded.request_id, booked_at = excluded.booked_at, \
-     http_status = excluded.http_status";
+static UPSERT_ATTEMPTS: LazyLock<Bulk> = LazyLock::new(|| {
+    let insert = "INSERT INTO attempts \
+         (item, number, booking, price, request_id, submitted_at, booked_at, http_status) \
+         SELECT column1, column2, column3, column4, column5, column6, column7, column8 FROM";
+    let update = "WHERE column1 IS NOT NULL \
+         ON CONFLICT (item, number) DO UPDATE SET booking = excluded.booking, \
+         request_id = excluded.request_id, booked_at = excluded.booked_at, \
+         http_status = excluded.http_status";
+    Bulk::new::<AttemptUpsert<'_>>(insert, update)
+});
+
+/// Most items in [`InHand`]: more than any run has at the service, and some megabytes.
+const MOST_IN_HAND: usize = 10_000;
+
+/// Items as the last steps have left them, so that the next step of each need not read it.
+///
+/// True to the tables only while nothing else changes items: whoever does
+/// [forgets](Self::forget) them, and so does the writer when a transaction fails.
+#[derive(Debug, Default)]
+pub(super) struct InHand {
+    items: BTreeMap<ItemId, Kept>,
+}
+
+impl InHand {
+    /// Reads every item anew from now on.
+    pub(super) fn forget(&mut self) {
+        self.items.clear();
+    }
+
+    /// Reads those of `ids` that are not here.
+    async fn load(
+        &mut self,
+        connection: &mut SqliteConnection,
+        ids: impl Iterator<Item = ItemId>,
+    ) -> LedgerResult<()> {
+        if self.items.len() > MOST_IN_HAND {
+            self.forget();
+        }
+        let missing: BTreeSet<_> = ids.filter(|id| !self.items.contains_key(id)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let ids = to_json_array(missing)?;
+        for row in sqlx::query(SELECT_ITEMS).bind(ids).fetch_all(connection).await? {
+            let kept = RowReader::new(&row).kept()?;
+            self.items.insert(kept.item.id, kept);
+        }
+        Ok(())
+    }
+
+    /// Lets go of items that no step is expected for.
+    fn release_settled(&mut self, changed: &BTreeSet<ItemId>) {
+        for id in changed {
+            if self.items.get(id).is_some_and(|kept| kept.item.state.is_settled()) {
+                self.items.remove(id);
+            }
+        }
+    }
+}
 
 /// Applies steps in order; returns what each is to be answered with. A refused step
 /// changes nothing and does not hinder the others.
 pub(super) async fn advance(
     connection: &mut SqliteConnection,
     head: &mut Head,
+    in_hand: &mut InHand,
     steps: Vec<Step>,
 ) -> LedgerResult<Vec<LedgerResult<Item>>> {
-    let ids = to_json_array(steps.iter().map(|step| step.item))?;
-    let mut items = BTreeMap::new();
-    for row in sqlx::query(SELECT_ITEMS).bind(ids).fetch_all(&mut *connection).await? {
-        let kept = RowReader::new(&row).kept()?;
-        items.insert(kept.item.id, kept);
-    }
+    in_hand.load(connection, steps.iter().map(|step| step.item)).await?;
+    let items = &mut in_hand.items;
     let mut changes = Changes::default();
-    let answers = steps.into_iter().map(|step| changes.apply(step, head, &mut items)).collect();
-    changes.write(connection, &items).await?;
+    let answers = steps.into_iter().map(|step| changes.apply(step, head, items)).collect();
+    changes.write(connection, items).await?;
+    in_hand.release_settled(&changes.items);
     Ok(answers)
 }
 
@@ -103,14 +151,14 @@ impl Changes {
         connection: &mut SqliteConnection,
         items: &BTreeMap<ItemId, Kept>,
     ) -> LedgerResult<()> {
-        let changed = items.values().filter(|kept| self.items.contains(&kept.item.id));
+        let changed = self.items.iter().filter_map(|id| items.get(id));
         let updates = changed.map(ItemUpdate::new).collect::<LedgerResult<Vec<_>>>()?;
-        if !updates.is_empty() {
-            sqlx::query(UPDATE_ITEMS).bind(to_json(&updates)?).execute(&mut *connection).await?;
+        for query in UPDATE_ITEMS.queries(&updates) {
+            query.execute(&mut *connection).await?;
         }
-        if !self.attempts.is_empty() {
-            let attempts = to_json_array(self.attempts.values().map(AttemptUpsert::new))?;
-            sqlx::query(UPSERT_ATTEMPTS).bind(attempts).execute(connection).await?;
+        let attempts: Vec<_> = self.attempts.values().map(AttemptUpsert::new).collect();
+        for query in UPSERT_ATTEMPTS.queries(&attempts) {
+            query.execute(&mut *connection).await?;
         }
         Ok(())
     }

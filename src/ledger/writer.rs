@@ -12,10 +12,13 @@ use tokio::sync::watch;
 
 use super::{
     contract::{LedgerError, LedgerResult},
+    counts,
     head::Head,
+    import_rows,
+    names::Names,
     record::{EditionHeader, Imported, NewRow, Totals},
     statements,
-    steps::{self, Step},
+    steps::{self, InHand, Step},
 };
 use crate::{
     core::{Edition, Endpoint, Fence, Item},
@@ -35,6 +38,7 @@ pub(super) enum Command {
     BeginEdition(Fence, EditionHeader, Reply<Edition>),
     Import(Fence, Edition, Vec<NewRow>, Reply<Imported>),
     FinishEdition(Fence, Edition, String, Reply<()>),
+    Tidy(Fence, Reply<bool>),
     Advance(Step, Reply<Item>),
 }
 
@@ -48,6 +52,7 @@ impl Command {
             | Self::FinishEdition(.., reply) => answer(reply, Err(error)),
             Self::BeginEdition(.., reply) => answer(reply, Err(error)),
             Self::Import(.., reply) => answer(reply, Err(error)),
+            Self::Tidy(.., reply) => answer(reply, Err(error)),
             Self::Advance(.., reply) => answer(reply, Err(error)),
         }
     }
@@ -57,15 +62,19 @@ impl Command {
 pub(super) struct JobBook {
     /// `None` after a failure: what the tables say is not known then.
     head: Option<Head>,
-    /// The last settlement number when the transaction began.
-    settlement: i64,
+    /// The names of items and stems; `None` before they are wanted, and after a failure.
+    names: Option<Names>,
+    in_hand: InHand,
+    /// The last settlement number and the totals when the transaction began.
+    begun: (i64, Totals),
     totals: watch::Sender<Totals>,
 }
 
 impl JobBook {
     pub(super) fn new(head: Head) -> (Self, watch::Receiver<Totals>) {
         let (totals, watched) = watch::channel(head.totals);
-        (Self { settlement: head.last_settlement, head: Some(head), totals }, watched)
+        let (begun, in_hand) = (numbers(&head), InHand::default());
+        (Self { begun, head: Some(head), names: None, in_hand, totals }, watched)
     }
 }
 
@@ -76,10 +85,15 @@ impl Book for JobBook {
     async fn begin(&mut self, connection: &mut SqliteConnection) -> LedgerResult<()> {
         let mut head = match self.head.take() {
             Some(head) => head,
-            None => statements::load_head(connection).await?,
+            None => counts::load_head(connection).await?,
         };
-        head.fence = statements::load_fence(connection).await?;
-        self.settlement = head.last_settlement;
+        let fence = statements::load_fence(connection).await?;
+        if fence != head.fence {
+            // Another process has written.
+            self.in_hand.forget();
+            head.fence = fence;
+        }
+        self.begun = numbers(&head);
         self.head = Some(head);
         Ok(())
     }
@@ -92,14 +106,17 @@ impl Book for JobBook {
         answers: &mut Answers,
     ) -> LedgerResult<()> {
         let head = self.head.as_mut().expect("`begin` has read it");
-        apply(connection, head, command, batch, answers).await
+        if !matches!(command, Command::Advance(..)) {
+            // It may change any item.
+            self.in_hand.forget();
+        }
+        let known = (&mut self.names, &mut self.in_hand);
+        apply(connection, head, known, command, batch, answers).await
     }
 
     async fn end(&mut self, connection: &mut SqliteConnection) -> LedgerResult<()> {
         match &self.head {
-            Some(head) if head.last_settlement != self.settlement => {
-                statements::save_settlement(connection, head.last_settlement).await
-            }
+            Some(head) if numbers(head) != self.begun => counts::save(connection, head).await,
             _ => Ok(()),
         }
     }
@@ -107,7 +124,10 @@ impl Book for JobBook {
     fn settled(&mut self, durable: bool) {
         match &self.head {
             Some(head) if durable => drop(self.totals.send_replace(head.totals)),
-            _ => self.head = None,
+            _ => {
+                (self.head, self.names) = (None, None);
+                self.in_hand.forget();
+            }
         }
     }
 
@@ -116,16 +136,24 @@ impl Book for JobBook {
     }
 }
 
+/// What the job's row keeps of a head.
+fn numbers(head: &Head) -> (i64, Totals) {
+    (head.last_settlement, head.totals)
+}
+
 /// Applies one command, and with an advance all advances that follow it.
 async fn apply(
     connection: &mut SqliteConnection,
     head: &mut Head,
+    (names, in_hand): (&mut Option<Names>, &mut InHand),
     command: Command,
     batch: &mut VecDeque<Command>,
     answers: &mut Answers,
 ) -> LedgerResult<()> {
     match command {
         Command::BeginSession(reply) => {
+            // Another session may have added some.
+            *names = None;
             let fence = statements::begin_session(connection, head).await;
             answers.keep(reply, fence)
         }
@@ -145,34 +173,97 @@ async fn apply(
         }
         Command::BeginEdition(fence, header, reply) => {
             let result = match head.check_fence(fence) {
-                Ok(()) => statements::begin_edition(connection, head, &header).await,
+                Ok(()) => begin_edition(connection, head, names, &header).await,
                 Err(refused) => Err(refused),
             };
             answers.keep(reply, result)
         }
         Command::Import(fence, edition, rows, reply) => {
             let result = match head.check_import(fence, edition) {
-                Ok(()) => statements::import(connection, head, rows).await,
+                Ok(()) => import(connection, head, names, rows).await,
                 Err(refused) => Err(refused),
             };
             answers.keep(reply, result)
         }
         Command::FinishEdition(fence, edition, content, reply) => {
             let result = match head.check_import(fence, edition) {
-                Ok(()) => statements::finish_edition(connection, head, &content).await,
+                Ok(()) => finish_edition(connection, head, names, &content).await,
                 refused => refused,
             };
             answers.keep(reply, result)
         }
+        Command::Tidy(fence, reply) => {
+            let result = match head.check_fence(fence) {
+                Ok(()) => tidy(connection, head, names).await,
+                Err(refused) => Err(refused),
+            };
+            answers.keep(reply, result)
+        }
         Command::Advance(step, reply) => {
-            advance(connection, head, (step, reply), batch, answers).await
+            advance(connection, head, in_hand, (step, reply), batch, answers).await
         }
     }
+}
+
+/// Returns the names, read from the tables if they are not known.
+async fn known_names<'n>(
+    connection: &mut SqliteConnection,
+    names: &'n mut Option<Names>,
+) -> LedgerResult<&'n mut Names> {
+    if names.is_none() {
+        *names = Some(Names::load(connection).await?);
+    }
+    Ok(names.as_mut().expect("they were just read"))
+}
+
+async fn begin_edition(
+    connection: &mut SqliteConnection,
+    head: &mut Head,
+    names: &mut Option<Names>,
+    header: &EditionHeader,
+) -> LedgerResult<Edition> {
+    known_names(connection, names).await?.begin_edition();
+    statements::begin_edition(connection, head, header).await
+}
+
+async fn import(
+    connection: &mut SqliteConnection,
+    head: &mut Head,
+    names: &mut Option<Names>,
+    rows: Vec<NewRow>,
+) -> LedgerResult<Imported> {
+    let names = known_names(connection, names).await?;
+    let imported = import_rows::import(connection, head, names, rows).await?;
+    names.tidy(connection).await?;
+    Ok(imported)
+}
+
+async fn finish_edition(
+    connection: &mut SqliteConnection,
+    head: &mut Head,
+    names: &mut Option<Names>,
+    content: &str,
+) -> LedgerResult<()> {
+    known_names(connection, names).await?.end_edition();
+    statements::finish_edition(connection, head, content).await
+}
+
+/// Does a piece of the work that nobody waits for; false when there is none.
+async fn tidy(
+    connection: &mut SqliteConnection,
+    head: &Head,
+    names: &mut Option<Names>,
+) -> LedgerResult<bool> {
+    if known_names(connection, names).await?.tidy(connection).await? {
+        return Ok(true);
+    }
+    statements::drop_old_rows(connection, head).await
 }
 
 async fn advance(
     connection: &mut SqliteConnection,
     head: &mut Head,
+    in_hand: &mut InHand,
     first: (Step, Reply<Item>),
     batch: &mut VecDeque<Command>,
     answers: &mut Answers,
@@ -184,7 +275,7 @@ async fn advance(
             replies.push(reply);
         }
     }
-    let results = match steps::advance(connection, head, waiting).await {
+    let results = match steps::advance(connection, head, in_hand, waiting).await {
         Ok(results) => results,
         Err(error) => replies.iter().map(|_| Err(error.clone())).collect(),
     };

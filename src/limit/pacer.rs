@@ -140,7 +140,7 @@ struct Lane {
 impl Lane {
     fn new(limits: LaneLimits, clock: Clock) -> Self {
         Self {
-            quota: Quota::new(limits.per_second, clock.instant()),
+            quota: Quota::new(limits.per_second, clock),
             rate: AdaptiveRate::new(limits.per_second),
             gate: Gate::default(),
             slots: Slots::new(limits.at_once),
@@ -158,7 +158,7 @@ impl Lane {
             return Grant::Full;
         }
         self.recover(now);
-        match self.quota.take(now) {
+        match self.quota.take() {
             Ok(()) => {
                 self.slots.take();
                 Grant::Go
@@ -169,7 +169,7 @@ impl Lane {
 
     fn recover(&mut self, now: Instant) {
         if self.rate.recover(now) {
-            self.quota.change(self.rate.per_second(), now);
+            self.quota.change(self.rate.per_second());
         }
     }
 
@@ -189,7 +189,7 @@ impl Lane {
         self.gate.close_until(now + pause);
         self.pauses += 1;
         if self.rate.decrease(sent, now + pause) {
-            self.quota.change(self.rate.per_second(), now);
+            self.quota.change(self.rate.per_second());
         }
         pause
     }

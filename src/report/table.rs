@@ -109,6 +109,8 @@ impl Sheet {
     ///
     /// When the job folder cannot be written.
     pub fn begin_rewrite(&mut self) -> io::Result<()> {
+        // One that was not finished has the same name, and goes first.
+        self.rewriting = None;
         let name = format!(".restore-batch-{}", self.kind.file_name());
         match fs::remove_file(self.job_dir.join(format!("{name}{TEMPORARY_SUFFIX}"))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -126,15 +128,19 @@ impl Sheet {
         Ok(())
     }
 
-    /// Adds a row to the new version begun with [`begin_rewrite`](Self::begin_rewrite).
+    /// Adds rows to the new version begun with [`begin_rewrite`](Self::begin_rewrite).
     ///
     /// # Errors
     ///
     /// When the disk is full or a rewrite was not begun.
-    pub fn rewrite_row(&mut self, row: &SheetRow<'_>) -> io::Result<()> {
-        let record = self.record(row);
-        let writer = self.rewriting.as_mut().ok_or_else(not_begun)?;
-        Ok(writer.write_record(&record)?)
+    pub fn rewrite_rows<'a>(
+        &mut self,
+        rows: impl IntoIterator<Item = SheetRow<'a>>,
+    ) -> io::Result<()> {
+        let mut writer = self.rewriting.take().ok_or_else(not_begun)?;
+        let written = rows.into_iter().try_for_each(|row| writer.write_record(self.record(&row)));
+        self.rewriting = Some(writer);
+        Ok(written?)
     }
 
     /// Makes the new version durable and puts it in the old one's place.

@@ -6,12 +6,14 @@
 //! This file takes items in and knows when a run is over; [`starts`] decides what may
 //! start, [`ends`] what follows from a step that has ended, [`calls`] what follows from
 //! a callback of the service and from items in doubt, [`polls`] when a request is polled,
-//! [`pauses`] carries the pauses that the service asks for from run to run.
+//! [`owed`] takes up what earlier runs have left at the service, [`pauses`] carries the
+//! pauses that the service asks for from run to run.
 
 mod calls;
 mod ends;
 mod last_polls;
 mod overdue;
+mod owed;
 mod pauses;
 mod poll_line;
 mod polls;
@@ -170,31 +172,20 @@ impl Board {
         }
     }
 
-    /// Takes in an item that an earlier run left at the service, or in doubt.
-    pub(super) fn adopt(&mut self, item: Item, actions: &mut Vec<Action>) {
-        if item.state == ItemState::Submitted {
-            self.pacer.adopt(Endpoint::Submit);
-        }
-        if item.state == ItemState::Ready {
-            self.ready += 1;
-        }
-        if item.state == ItemState::InDoubt && self.patience.is_some() {
-            self.doubtful.insert(item.id, self.clock.instant());
-        }
-        // Nobody knows when the earlier run has polled it.
-        let soonest = self.clock.instant() + self.rules.cadence.interval;
-        self.place(item, Asked::never(soonest), actions);
-    }
-
     /// Takes in items that the ledger offers.
     pub(super) fn loaded(&mut self, items: Vec<Item>, complete: bool, actions: &mut Vec<Action>) {
+        let owed = self.supply.owes();
         self.supply.loaded(&items, complete, super::worker::LOAD);
-        if self.mode != Mode::Running {
+        if self.mode != Mode::Running && !owed {
             return;
         }
         let now = self.clock.instant();
         let in_hand = self.in_hand();
         for item in items.into_iter().filter(|item| !in_hand.contains(&item.id)) {
+            if owed {
+                self.take_up(item, actions);
+                continue;
+            }
             // A URL made by an earlier run may have died with it.
             if item.staged_url.is_some() {
                 self.lanes.stage.push_back(item);
@@ -356,7 +347,8 @@ impl Board {
 
     fn has_nothing_to_do(&self) -> bool {
         let steps = self.running.is_empty() && self.resolving.is_empty() && self.pauses_are_kept();
-        let nothing_owed = self.polls.line.is_empty() && self.parked.is_empty();
+        let nothing_owed =
+            self.polls.line.is_empty() && self.parked.is_empty() && !self.takes_owed();
         steps
             && self.lanes.fetch.is_empty()
             && nothing_owed

@@ -12,6 +12,7 @@ use super::{
     board::{Board, Mode},
     intake::{Intake, IntakeError, IntakeNotice},
     poller::Poller,
+    recovery::Owed,
     settings::RunSettings,
     shutdown::{StopLevel, Stops},
     step::{Action, Finished, Step},
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     api::RestoreApi,
     clock::Clock,
-    core::{Budget, Callback, Endpoint, Fence, HaltCause, Item, ItemId, Pace, RunEvent},
+    core::{Budget, Callback, Endpoint, Fence, HaltCause, ItemId, Pace, RunEvent},
     fetch::Fetcher,
     ledger::{Ledger, LedgerError},
     report::Reporter,
@@ -68,6 +69,15 @@ pub struct Outcome {
     pub poll: Pace,
 }
 
+impl Outcome {
+    /// Returns true when nothing is left to do: every item is settled.
+    #[must_use]
+    pub fn has_finished(&self) -> bool {
+        let Self { halted, interrupted, manifest, panics, .. } = self;
+        halted.is_none() && interrupted.is_none() && manifest.is_none() && *panics == 0
+    }
+}
+
 /// A run could not go on. Nothing that was acknowledged is lost.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -90,7 +100,7 @@ enum Event {
 
 /// Moves items until nothing is left, the job halts, or someone stops it.
 ///
-/// `owed` are the items that [`recover`](super::recovery::recover) returned, `intake`
+/// `owed` is what [`recover`](super::recovery::recover) returned, `intake`
 /// tells of rows that reach the ledger, `budget` starts from what the ledger knows.
 ///
 /// # Errors
@@ -99,7 +109,7 @@ enum Event {
 pub async fn run(
     parts: Parts,
     rules: RunSettings,
-    owed: Vec<Item>,
+    owed: Owed,
     budget: Budget,
     intake: mpsc::Receiver<IntakeNotice>,
     stops: Stops,
@@ -109,8 +119,11 @@ pub async fn run(
     let mut coordinator = Coordinator::new(parts, Arc::new(rules), budget, intake, stops);
     coordinator.board.edition = job.begun;
     coordinator.board.recall(times);
-    for item in owed {
+    for item in owed.items {
         coordinator.board.adopt(item, &mut coordinator.actions);
+    }
+    if let Some(item) = owed.more_after {
+        coordinator.board.supply.owes_after(item);
     }
     coordinator.board.resume_pauses(job.paused);
     coordinator.work().await?;
@@ -182,7 +195,7 @@ impl Coordinator {
                 break;
             }
             let event = self.next_event(wake).await;
-            if self.handle(event) {
+            if self.handle(event) || self.handle_ended() {
                 break;
             }
         }
@@ -209,6 +222,16 @@ impl Coordinator {
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Event::Wake,
             else => Event::Stuck,
         }
+    }
+
+    /// Handles what else has ended: the ledger answers many steps together, and what may
+    /// start then is decided once for all of them. Returns true when the run should end.
+    fn handle_ended(&mut self) -> bool {
+        // Not for ever: on other threads steps go on ending meanwhile.
+        let most = self.tasks.len();
+        let ended = std::iter::from_fn(|| self.tasks.try_join_next());
+        let ended: Vec<_> = ended.take(most).collect();
+        ended.into_iter().any(|done| self.handle(Event::Finished(done)))
     }
 
     /// Returns true when the run should end at once.
@@ -338,8 +361,8 @@ impl Coordinator {
                 Action::Start(step, item) => {
                     self.tasks.spawn(workers.run(step, *item));
                 }
-                Action::Load { after, complete } => {
-                    self.tasks.spawn(workers.load(after, complete));
+                Action::Load { owed, after, complete } => {
+                    self.tasks.spawn(workers.load(owed, after, complete));
                 }
                 Action::Probe => {
                     self.tasks.spawn(workers.probe());

@@ -1,6 +1,6 @@
 //! Manifest → ledger, with backpressure, while the first items are already on their way.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -10,12 +10,16 @@ use crate::{
     manifest::{Manifest, ManifestError, Row, Source},
 };
 
-/// Rows written in one transaction. Larger batches are hardly faster, and the first
-/// submit waits for the first batch.
-const BATCH: usize = 1_000;
+/// Most rows written in one transaction: larger batches are hardly faster, and a step of an
+/// item waits for the one that is being written, some ten milliseconds.
+const MOST: usize = 2_048;
+
+/// Rows handed over when the ledger has nothing to do, so that the first submit waits for
+/// few, and rows that come slowly through a pipe do not wait for many others.
+const FEWEST: usize = 256;
 
 /// Batches read ahead of the ledger.
-const READ_AHEAD: usize = 4;
+const READ_AHEAD: usize = 1;
 
 /// What the intake tells the coordinator.
 #[derive(Debug)]
@@ -144,16 +148,21 @@ fn read_batches(
     mut manifest: Manifest,
     batches: &mpsc::Sender<Vec<NewRow>>,
 ) -> Result<Option<ContentHash>, ManifestError> {
-    loop {
-        let mut batch = Vec::with_capacity(BATCH);
-        for row in manifest.by_ref().take(BATCH) {
-            batch.push(new_row(row?));
-        }
-        let last = batch.len() < BATCH;
-        if (!batch.is_empty() && batches.blocking_send(batch).is_err()) || last {
-            return Ok(manifest.fingerprint());
+    let mut batch = Vec::with_capacity(MOST);
+    for row in manifest.by_ref() {
+        batch.push(new_row(row?));
+        let ledger_waits = batches.capacity() == batches.max_capacity();
+        if batch.len() >= if ledger_waits { FEWEST } else { MOST } {
+            let full = mem::replace(&mut batch, Vec::with_capacity(MOST));
+            if batches.blocking_send(full).is_err() {
+                return Ok(None);
+            }
         }
     }
+    if !batch.is_empty() && batches.blocking_send(batch).is_err() {
+        return Ok(None);
+    }
+    Ok(manifest.fingerprint())
 }
 
 /// Returns a manifest row as the ledger keeps it.

@@ -24,7 +24,8 @@
 //! it brings the poll of its item forward, or names the request of an item in doubt,
 //! which is then polled like any other. The status endpoint decides; polls go on, rarely.
 //!
-//! A restart reads what is owed from the ledger ([`recovery`]) and goes on. What was
+//! A restart reads what is owed from the ledger ([`recovery`]) and goes on; were it more
+//! than may be at the service at once, page by page. What was
 //! `Submitting` is in doubt then, because nobody knows whether the POST left.
 //!
 //! Called by `cli`; in simulation by `testing`.

@@ -98,9 +98,9 @@ pub(super) enum Finished {
 pub(super) enum Action {
     /// Run a step of an item.
     Start(Step, Box<Item>),
-    /// Read more items after this one; `complete` when the manifest is known to be read
-    /// to its end.
-    Load { after: ItemId, complete: bool },
+    /// Read more items after this one: owed ones, or such as are not submitted yet;
+    /// `complete` when the manifest is known to be read to its end.
+    Load { owed: bool, after: ItemId, complete: bool },
     /// Ask for the status of a request to see whether the service is back.
     Probe,
     /// Write down the name of the request of an attempt, if that is in doubt.

@@ -9,6 +9,7 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 
 use super::{
+    recovery::{OWED, not_from_the_future},
     settings::RunSettings,
     step::{Finished, Signal, Step, StepReport},
     verdict::{self, Verdict},
@@ -165,8 +166,7 @@ impl Workers {
     }
 
     async fn fetch(&self, item: Item) -> StepResult {
-        let ordinal = self.ledger.stem_ordinal(item.id).await?;
-        let stem = artifact_stem(&item.stem, ordinal);
+        let stem = artifact_stem(&item.stem, item.ordinal);
         let result = self.deliver_all(&item, &stem).await;
         let verdict = verdict::fetched(&item, result, &self.rules, self.clock.now());
         self.conclude(Step::Fetch, item, verdict).await
@@ -258,11 +258,20 @@ impl Workers {
         resolved(id, attempt, result.map(unchanged))
     }
 
-    /// Reads the next items that are not submitted yet.
-    pub(super) async fn load(self: Arc<Self>, after: ItemId, complete: bool) -> Finished {
-        let states = vec![ItemState::Pending, ItemState::Staged];
-        match self.ledger.open_items(states, after, LOAD).await {
-            Ok(items) => Finished::Loaded { items, complete },
+    /// Reads the next items that are owed, or that are not submitted yet.
+    pub(super) async fn load(
+        self: Arc<Self>,
+        owed: bool,
+        after: ItemId,
+        complete: bool,
+    ) -> Finished {
+        let states = if owed { OWED } else { [ItemState::Pending, ItemState::Staged] };
+        match self.ledger.open_items(states.to_vec(), after, LOAD).await {
+            Ok(items) => {
+                let now = self.clock.now();
+                let items = items.into_iter().map(|item| not_from_the_future(item, now)).collect();
+                Finished::Loaded { items, complete }
+            }
             Err(error) => Finished::Ledger { error, step: None },
         }
     }

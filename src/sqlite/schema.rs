@@ -5,6 +5,7 @@
 
 use std::{path::Path, time::Duration};
 
+use futures::future::BoxFuture;
 use sqlx::{
     Connection, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteSynchronous},
@@ -29,7 +30,13 @@ pub(crate) struct Migration {
     pub(crate) sql: &'static str,
     /// A statement whose `?1` gets 32 random bytes, in the same transaction.
     pub(crate) secret: Option<&'static str>,
+    /// What SQL cannot do; runs after it, in the same transaction.
+    pub(crate) then: Option<Then>,
 }
+
+/// The part of a migration that is no SQL.
+pub(crate) type Then =
+    for<'c> fn(&'c mut SqliteConnection) -> BoxFuture<'c, Result<(), SqliteError>>;
 
 /// What a file of one kind looks like.
 #[derive(Debug, Clone, Copy)]
@@ -57,12 +64,11 @@ pub(crate) fn writer_options(path: &Path, thread: &'static str) -> SqliteConnect
         // that are paid for; group commit makes FULL cheap.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
-        // Keys are hashes, so that each imported row touches another page of their
-        // index: 64 MiB of pages keep it in memory up to some million items, and a log
-        // of about as much lets a page be changed often before it is copied back.
-        .pragma("cache_size", "-65536")
-        .pragma("wal_autocheckpoint", "16000")
-        .pragma("journal_size_limit", "67108864")
+        // Almost everything is written at the end of a table, and the log is folded in
+        // often, so that whoever writes next does not wait long: 8 and 16 MiB of pages.
+        .pragma("cache_size", "-8192")
+        .pragma("wal_autocheckpoint", "4000")
+        .pragma("journal_size_limit", "16777216")
         // Pages that a failed statement would restore; on disk by default.
         .pragma("temp_store", "MEMORY")
         .thread_name(move |_| thread.to_owned())
@@ -74,6 +80,9 @@ pub(crate) fn reader_options(path: &Path, threads: &'static str) -> SqliteConnec
         .filename(path)
         .read_only(true)
         .busy_timeout(BUSY_TIMEOUT)
+        // A page of a thousand rows is handed over without its reader and its thread
+        // waking each other for every fifty.
+        .row_buffer_size(1_000)
         .thread_name(move |number| format!("{threads}-{number}"))
 }
 
@@ -108,6 +117,9 @@ impl Schema {
             if let Some(statement) = migration.secret {
                 let kept = sqlx::query(statement).bind(random_bytes().to_vec());
                 kept.execute(&mut *transaction).await?;
+            }
+            if let Some(then) = migration.then {
+                then(&mut transaction).await?;
             }
             transaction.commit().await?;
         }
@@ -185,7 +197,13 @@ async fn check_structure(
     if size > CHECKED {
         return Ok(());
     }
-    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await?;
+    // Each page is looked at once: to keep them all would only cost memory.
+    let cache: i64 = sqlx::query_scalar("PRAGMA cache_size").fetch_one(&mut *connection).await?;
+    sqlx::raw_sql("PRAGMA cache_size = -2000").execute(&mut *connection).await?;
+    let found: String =
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *connection).await?;
+    let restore = format!("PRAGMA cache_size = {cache}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(restore)).execute(connection).await?;
     match found.lines().next() {
         Some("ok") => Ok(()),
         first => Err(SqliteError::Damaged(first.unwrap_or_default().to_owned())),
@@ -203,8 +221,13 @@ mod tests {
                 sql: "PRAGMA application_id = 7; CREATE TABLE a (secret BLOB); \
                       INSERT INTO a VALUES (NULL); PRAGMA user_version = 1",
                 secret: None,
+                then: None,
             },
-            Migration { sql: "PRAGMA user_version = 2", secret: Some("UPDATE a SET secret = ?1") },
+            Migration {
+                sql: "PRAGMA user_version = 2",
+                secret: Some("UPDATE a SET secret = ?1"),
+                then: None,
+            },
         ],
     };
 

@@ -2,6 +2,8 @@
 //! the one on disk.
 
 #[cfg(test)]
+mod editions;
+#[cfg(test)]
 mod speed;
 #[cfg(test)]
 mod sqlite;
@@ -20,16 +22,21 @@ macro_rules! on_fresh_ledgers {
             async fn $name() {
                 let ledger = restore_batch::ledger::MemoryLedger::new();
                 restore_batch::testing::ledger_suite::$module::$name(&ledger).await.unwrap();
+                crate::assert_recount(&ledger).await.unwrap();
             })*
         }
 
         mod sqlite_contract {
+            use restore_batch::ledger::SqliteLedger;
+
             $(#[tokio::test]
             async fn $name() {
                 let home = crate::sqlite::TempHome::new();
                 let ledger = home.ledger().await;
                 restore_batch::testing::ledger_suite::$module::$name(&ledger).await.unwrap();
                 ledger.close().await;
+                let kept = SqliteLedger::open_read_only(&home.path()).await.unwrap();
+                crate::assert_recount(&kept).await.unwrap();
             })*
         }
     };
@@ -57,6 +64,12 @@ macro_rules! on_homes {
     };
 }
 restore_batch::ledger_reopen_contract!(on_homes);
+
+/// Whatever has happened to it, a ledger's counts are what a recount says.
+async fn assert_recount(ledger: &dyn Ledger) -> LedgerResult<()> {
+    assert_eq!(ledger.audit().await?.counted, ledger.totals().await?);
+    Ok(())
+}
 
 /// One ledger in memory, which each opening shares.
 #[derive(Default)]

@@ -68,7 +68,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     connection.close().await.unwrap();
 
     let before = std::fs::read(home.path()).unwrap();
-    assert_refused(&home.path(), |error| *error == LedgerError::Newer { found: 99, known: 2 })
+    assert_refused(&home.path(), |error| *error == LedgerError::Newer { found: 99, known: 4 })
         .await;
     assert_eq!(std::fs::read(home.path()).unwrap(), before);
 }
@@ -213,9 +213,9 @@ async fn many_tasks_at_once() {
     let acknowledged: usize = tasks.join_all().await.into_iter().sum();
     let totals = ledger.totals().await.unwrap();
     let audit = ledger.audit().await.unwrap();
-    assert_eq!(totals.money.charged, audit.charged);
+    assert_eq!(totals.money.charged, audit.counted.money.charged);
     assert_eq!(audit.attempts, 100);
-    assert_eq!(audit.charged + audit.reserved, Micros(3_100 * ITEMS));
+    assert_eq!(audit.counted.money.charged + audit.counted.money.reserved, Micros(3_100 * ITEMS));
     let steps = |state| match state {
         ItemState::Submitting => 1,
         ItemState::Submitted => 2,
@@ -261,7 +261,7 @@ fn a_runtime_that_goes_away_loses_nothing_acknowledged() {
         }
         ledger.begin_session().await.unwrap();
         let (totals, audit) = (ledger.totals().await.unwrap(), ledger.audit().await.unwrap());
-        assert_eq!(totals.money.reserved, audit.reserved);
+        assert_eq!(totals.money.reserved, audit.counted.money.reserved);
         assert_eq!(totals.count(ItemState::Staged) + audit.attempts, 500);
     });
 }
@@ -296,7 +296,32 @@ async fn a_failed_commit_acknowledges_nothing() {
         job.advance(id, intent()).await.unwrap();
     }
     assert_eq!(ledger.totals().await.unwrap().money.reserved, Micros(9_300));
-    assert_eq!(ledger.audit().await.unwrap().reserved, Micros(9_300));
+    assert_eq!(ledger.audit().await.unwrap().counted.money.reserved, Micros(9_300));
+}
+
+/// A ledger from before totals were kept has none until its next session.
+#[tokio::test]
+async fn what_is_not_kept_is_counted_once() {
+    let home = TempHome::new();
+    home.fill(3).await;
+    let kept = async || {
+        let mut connection = raw(&home.path()).await;
+        let kept = sqlx::query_scalar("SELECT totals FROM job");
+        kept.fetch_one(&mut connection).await.unwrap()
+    };
+    let before: Option<String> = kept().await;
+    assert!(before.is_some());
+    let mut connection = raw(&home.path()).await;
+    sqlx::raw_sql("UPDATE job SET totals = NULL").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    for is_kept in [false, true] {
+        let ledger = home.ledger().await;
+        assert_eq!(ledger.totals().await.unwrap(), ledger.audit().await.unwrap().counted);
+        assert_eq!(ledger.totals().await.unwrap().count(ItemState::Done), 1);
+        assert_eq!(kept().await, before.clone().filter(|_| is_kept));
+        ledger.begin_session().await.unwrap();
+        ledger.close().await;
+    }
 }
 
 #[tokio::test]

@@ -19,9 +19,19 @@ impl Bench {
     }
 
     fn with(settings: &ClientSettings) -> Self {
+        Self::within(settings, 100_000, 10_000)
+    }
+
+    /// Takes pictures of more than one piece.
+    fn larger(max_bytes: u64) -> Self {
+        let settings = ClientSettings { allow_private: true, ..ClientSettings::default() };
+        Self::within(&settings, max_bytes, 1_000_000)
+    }
+
+    fn within(settings: &ClientSettings, max_bytes: u64, max_pixels: u64) -> Self {
         let job = tempfile::tempdir().unwrap();
-        let download = GetLimits { max_bytes: 100_000, ..GetLimits::default() };
-        let limits = FetchLimits { download, max_pixels: 10_000 };
+        let download = GetLimits { max_bytes, ..GetLimits::default() };
+        let limits = FetchLimits { download, max_pixels };
         let client = GuardedClient::new(settings).unwrap();
         let fetcher = HttpFetcher::new(client, job.path().join("images"), limits);
         Self { job, fetcher }
@@ -31,6 +41,20 @@ impl Bench {
     async fn deliver(&self, reply: Reply) -> Result<Artifact, FetchError> {
         let server = ScriptedServer::start(vec![reply]).await;
         self.fetcher.deliver(&server.url("/o.bin?sig=SECRET"), "a/b").await
+    }
+
+    /// Waits until there are so many files; `meanwhile` must not end before.
+    async fn until(&self, files: usize, meanwhile: impl Future<Output: std::fmt::Debug>) {
+        let there = async {
+            while self.files() != files {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            done = meanwhile => panic!("{done:?}"),
+            () = there => {}
+        }
     }
 
     /// Files below the images folder.
@@ -205,6 +229,18 @@ async fn a_folder_that_takes_no_files_stops_the_job() {
 
 #[tokio::test]
 async fn an_abandoned_download_leaves_nothing() {
+    let bench = Bench::larger(1 << 20);
+    let reply = Reply::ok(vec![0; 1 << 20]).stall_after(700 << 10);
+    let server = ScriptedServer::start(vec![reply]).await;
+    let url = server.url("/o");
+    let mut delivery = bench.fetcher.deliver(&url, "a/b");
+    bench.until(1, &mut delivery).await;
+    drop(delivery);
+    bench.until(0, std::future::pending::<()>()).await;
+}
+
+#[tokio::test]
+async fn a_small_picture_is_no_file_before_it_is_checked() {
     let bench = Bench::new();
     let reply = Reply::ok(picture(20, ImageFormat::Png)).stall_after(40);
     let server = ScriptedServer::start(vec![reply]).await;
@@ -215,9 +251,41 @@ async fn an_abandoned_download_leaves_nothing() {
         delivered = &mut delivery => panic!("{delivered:?}"),
         () = server.received(1) => {}
     }
-    assert_eq!(bench.files(), 1);
-    drop(delivery);
     assert_eq!(bench.files(), 0);
+}
+
+/// Noise cannot be compressed, so that every piece of it matters.
+#[tokio::test]
+async fn a_picture_of_many_pieces_arrives_whole() {
+    let bench = Bench::larger(4 << 20);
+    let mut samples = vec![0; 3 * 900 * 900];
+    blake3::Hasher::new().finalize_xof().fill(&mut samples);
+    let pixels = image::RgbImage::from_raw(900, 900, samples).unwrap();
+    let mut bytes = Cursor::new(Vec::new());
+    DynamicImage::from(pixels).write_to(&mut bytes, ImageFormat::Png).unwrap();
+    let bytes = bytes.into_inner();
+    assert!(bytes.len() > 2 << 20);
+    let artifact = bench.deliver(Reply::ok(bytes.clone())).await.unwrap();
+    assert_eq!((artifact.width, artifact.bytes), (900, bytes.len() as u64));
+    assert_eq!(artifact.blake3, blake3::hash(&bytes).into());
+    assert_eq!(std::fs::read(bench.job.path().join(&artifact.path)).unwrap(), bytes);
+
+    let error = bench.deliver(Reply::ok(bytes[..bytes.len() - 20].to_vec())).await.unwrap_err();
+    assert_eq!(error.failure().code, FailureCode::MediaInvalid);
+    assert_eq!(bench.files(), 1);
+}
+
+#[tokio::test]
+async fn a_folder_that_takes_no_pieces_stops_the_job() {
+    let bench = Bench::larger(4 << 20);
+    std::fs::write(bench.job.path().join("images"), "").unwrap();
+    for length in [300 << 10, 2 << 20] {
+        let error = bench.deliver(Reply::ok(vec![0; length])).await.unwrap_err();
+        assert!(
+            matches!(&error, FetchError::Output(failure) if failure.code == FailureCode::NotWritable),
+            "{length}: {error}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,3 @@
-use std::io::Write;
-
 use super::*;
 
 fn folder() -> tempfile::TempDir {
@@ -7,9 +5,15 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn publish(root: &Path, stem: &str, content: &str) -> Result<String, PublishError> {
-    let draft = Draft::open(root, stem)?;
-    draft.handle().unwrap().write_all(content.as_bytes()).unwrap();
-    draft.publish("png", &blake3::hash(content.as_bytes()))
+    publish_in(&Folders::below(root.to_owned()), stem, content)
+}
+
+fn publish_in(folders: &Folders, stem: &str, content: &str) -> Result<String, PublishError> {
+    let mut draft = Draft::open(folders, stem)?;
+    draft.write(content.as_bytes())?;
+    draft.start_writeback();
+    draft.sync()?;
+    Ok(draft.give_name("png", &blake3::hash(content.as_bytes()))?.path())
 }
 
 /// Every file below `root` with its content, in order.
@@ -73,10 +77,20 @@ fn the_same_content_is_ours_already_and_other_content_is_never_replaced() {
 #[test]
 fn a_draft_that_is_dropped_leaves_nothing() {
     let dir = folder();
-    let draft = Draft::open(dir.path(), "a").unwrap();
+    let draft = Draft::open(&Folders::below(dir.path().to_owned()), "a").unwrap();
     assert_eq!(files(dir.path()).len(), 1);
     drop(draft);
     assert_eq!(files(dir.path()), []);
+}
+
+#[test]
+fn a_folder_that_someone_removes_is_made_again() {
+    let dir = folder();
+    let folders = Folders::below(dir.path().join("images"));
+    assert_eq!(publish_in(&folders, "1923/a", "A").unwrap(), "1923/a.png");
+    fs::remove_dir_all(dir.path().join("images")).unwrap();
+    assert_eq!(publish_in(&folders, "1923/b", "B").unwrap(), "1923/b.png");
+    assert_eq!(files(dir.path()), [pair("images/1923/b.png", "B")]);
 }
 
 #[test]

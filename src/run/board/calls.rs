@@ -45,9 +45,7 @@ impl Board {
                 let known = running.called.take().and_then(|call| call.request_id);
                 running.called = Some(EarlyCall { request_id: known.or(request_id) });
             }
-        } else if let Some(waiting) =
-            self.parked.get_mut(&id).filter(|waiting| is_at_service(waiting))
-        {
+        } else if let Some(waiting) = self.parked.get_mut(&id).filter(is_at_service) {
             if waiting.item.attempts() == attempt {
                 waiting.asked = waiting.asked.called();
                 let at = waiting.asked.soonest.max(self.clock.instant());

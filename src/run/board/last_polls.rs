@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_slow_answer_is_forgotten() {
         let mut last = LastPolls::default();
-        last.answered(Duration::from_secs(60));
+        last.answered(Duration::from_mins(1));
         (0..100).for_each(|_| last.answered(millis(10)));
         assert_eq!(last.answer, millis(10));
     }

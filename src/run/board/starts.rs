@@ -36,6 +36,7 @@ impl Board {
         sooner(self.ask_for_overdue(actions));
         sooner(self.start_fetches(actions));
         sooner(self.start_polls(actions));
+        actions.extend(self.want_owed());
         if self.mode == Mode::Running {
             sooner(self.start_submits(actions));
             self.start_staging(actions);

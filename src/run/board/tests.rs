@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod calls;
+mod owed;
 mod pauses;
 
 /// A board, with its coordinator, its poller and its workers played by the test.

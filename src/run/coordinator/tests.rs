@@ -7,10 +7,14 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::{
     api::{Known, StatusOutcome, SubmitOrder, SubmitOutcome},
-    core::{Artifact, EventKind, Failure, FailureCode, ItemState, Micros, RequestId},
+    core::{Artifact, EventKind, Failure, FailureCode, ItemEvent, ItemState, Micros, RequestId},
     fetch::FetchError,
     ledger::MemoryLedger,
     limit::LaneLimits,
+    run::{
+        recovery::{recover, retry_failed},
+        worker::LOAD,
+    },
     testing::{
         ledger_suite::samples::{header, row},
         samples::{failure, rules},
@@ -83,6 +87,11 @@ impl Reporter for Heard {
     }
 }
 
+/// Two requests at the service at once.
+fn narrow() -> RunSettings {
+    RunSettings { submit: LaneLimits { at_once: 2, ..rules().submit }, ..rules() }
+}
+
 /// A job of pictures that the service takes so many seconds each to accept.
 struct Job {
     memory: MemoryLedger,
@@ -126,13 +135,24 @@ impl Job {
         seconds: &[u64],
         drain_after: u64,
     ) -> Result<Outcome, RunError> {
-        let rules = RunSettings { submit: LaneLimits { at_once: 2, ..rules().submit }, ..rules() };
+        let now = self.clock.now();
+        let owed = recover(&self.memory, self.fence, &narrow(), now).await.unwrap();
+        self.run_with(owed, ledger, seconds, drain_after).await
+    }
+
+    async fn run_with(
+        &self,
+        owed: Owed,
+        ledger: BoundaryLedger,
+        seconds: &[u64],
+        drain_after: u64,
+    ) -> Result<Outcome, RunError> {
         let (notices, intake) = mpsc::channel(1);
         notices.send(IntakeNotice::Complete(Intake::default())).await.unwrap();
         let (sender, stops) = Stops::manual();
         let budget = Budget::new(Micros::ZERO, None);
         let parts = self.parts(ledger, seconds);
-        let run = run(parts, rules, Vec::new(), budget, intake, stops);
+        let run = run(parts, narrow(), owed, budget, intake, stops);
         let drain = async {
             sleep(Duration::from_secs(drain_after)).await;
             // The run may be over by then.
@@ -214,6 +234,51 @@ async fn a_status_that_is_never_readable_ends_its_own_item() {
     let failure = job.memory.item(ItemId(2)).await.unwrap().failure.unwrap();
     assert_eq!(failure.code, FailureCode::Deadline);
     assert!(failure.message.starts_with("no status after "), "{failure}");
+}
+
+/// What earlier runs have left is taken up page by page, whatever its number, and before
+/// anything new is submitted.
+#[tokio::test(start_paused = true)]
+async fn more_is_owed_than_is_held_in_memory() {
+    let (pages, new) = (3, 2);
+    let items = i64::try_from(pages * LOAD).unwrap() + new;
+    let job = Job::new(items).await;
+    for id in 1..=items - new {
+        let media = vec![format!("https://media.example.org/{id}.png")];
+        let accepted = ItemEvent::Accepted { request_id: RequestId("r".into()), polling_url: None };
+        let intent = ItemEvent::SubmitIntent { price: Micros::ZERO };
+        for event in [intent, accepted, ItemEvent::Completed { media }] {
+            job.memory.advance(job.fence, ItemId(id), event, job.clock.now()).await.unwrap();
+        }
+    }
+    let owed = recover(&job.memory, job.fence, &narrow(), job.clock.now()).await.unwrap();
+    assert_eq!((owed.items.len(), owed.more_after), (LOAD, Some(ItemId(256))));
+    // Long names are unknown to this service, so that the new ones end too.
+    let mut seconds = vec![1; usize::try_from(items).unwrap()];
+    seconds[0] = UNREADABLE;
+    let outcome = job.run_with(owed, job.ledger(), &seconds, 3_000).await.unwrap();
+    assert_eq!(outcome.panics, 0);
+    let totals = job.memory.totals().await.unwrap();
+    assert_eq!(totals.count(ItemState::Failed), totals.all(), "none can be fetched");
+    let heard = job.heard.0.lock().unwrap();
+    let submitted = heard.iter().position(|event| event.starts_with("Submitted"));
+    let last_page =
+        heard.iter().position(|event| event.contains(&format!("id: ItemId({})", 2 * LOAD)));
+    assert!(last_page < submitted, "{last_page:?} {submitted:?}");
+}
+
+/// A retry of more than a page writes few transactions and forgets none.
+#[tokio::test]
+async fn a_retry_takes_up_more_than_a_page() {
+    let items = i64::try_from(2 * LOAD + 7).unwrap();
+    let job = Job::new(items).await;
+    for id in 1..=items {
+        let rejected = ItemEvent::SourceRejected(failure(FailureCode::SourceUnreadable));
+        job.memory.advance(job.fence, ItemId(id), rejected, job.clock.now()).await.unwrap();
+    }
+    let taken_up = retry_failed(&job.memory, job.fence, false, job.clock.now()).await.unwrap();
+    let totals = job.memory.totals().await.unwrap();
+    assert_eq!((taken_up, totals.count(ItemState::Failed)), (totals.all(), 0));
 }
 
 /// Signals can always come, so a run that waits for nothing else must notice.

@@ -94,9 +94,9 @@ pub async fn every_attempt_is_booked(ledger: &dyn Ledger) -> LedgerResult<()> {
 
     let audit = ledger.audit().await?;
     assert_eq!(audit.attempts, 6);
-    assert_eq!(audit.charged, PRICE.times(2));
-    assert_eq!(audit.possibly_charged, PRICE.times(2));
-    assert_eq!(audit.reserved, PRICE);
+    assert_eq!(audit.counted.money.charged, PRICE.times(2));
+    assert_eq!(audit.counted.money.possibly_charged, PRICE.times(2));
+    assert_eq!(audit.counted.money.reserved, PRICE);
     let totals = ledger.totals().await?;
     assert_eq!(totals.submits, 4);
     assert_eq!(totals.money.committed(), PRICE.times(5));
@@ -185,9 +185,7 @@ async fn assert_recount(job: &Job<'_>) -> LedgerResult<()> {
     }
     let (totals, audit) = (job.ledger.totals().await?, job.ledger.audit().await?);
     assert_eq!((totals.items, totals.money), (counted.items, counted.money));
-    assert_eq!(audit.charged, totals.money.charged);
-    assert_eq!(audit.possibly_charged, totals.money.possibly_charged);
-    assert_eq!(audit.reserved, totals.money.reserved);
+    assert_eq!(audit.counted, totals);
     assert_eq!(audit.by_items, totals.money);
     let settled = job.ledger.settled_rows(0, usize::MAX).await?;
     assert_eq!(settled.len() as u64, totals.settled());

@@ -77,7 +77,7 @@ pub async fn a_corrected_row_starts_over(ledger: &dyn Ledger) -> LedgerResult<()
     job.read(vec![corrected, bad(row(3, "b"))]).await?;
     let item = ledger.item(ItemId(1)).await?;
     assert_eq!((item.state, item.scale, item.failure), (ItemState::Staged, 4, None));
-    assert_eq!(ledger.stem_ordinal(ItemId(1)).await?, 0);
+    assert_eq!(ledger.item(ItemId(1)).await?.ordinal, 0);
     assert_eq!(offered(ledger, &[ItemState::Staged]).await?, [1]);
     assert_eq!(offered(ledger, &[ItemState::Failed]).await?, [2]);
     assert_eq!(ledger.settled_rows(0, 10).await?.len(), 1);
@@ -269,10 +269,10 @@ pub async fn stems_are_counted_without_regard_to_case(ledger: &dyn Ledger) -> Le
 
     let mut ordinals = Vec::new();
     for id in 1..=7 {
-        ordinals.push(ledger.stem_ordinal(ItemId(id)).await?);
+        ordinals.push(ledger.item(ItemId(id)).await?.ordinal);
     }
     assert_eq!(ordinals, [0, 1, 0, 2, 0, 1, 3]);
-    let unknown = ledger.stem_ordinal(ItemId(8)).await;
+    let unknown = ledger.item(ItemId(8)).await;
     assert_eq!(unknown, Err(LedgerError::UnknownItem(ItemId(8))));
     Ok(())
 }

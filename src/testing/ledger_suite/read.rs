@@ -156,9 +156,10 @@ pub async fn rows_are_filtered_and_come_in_pages(ledger: &dyn Ledger) -> LedgerR
     job.advance_all(2, whole_life()).await?;
     job.advance(3, ItemEvent::SourceRejected(failure(FailureCode::SourceUnreadable))).await?;
     job.advance(5, skipped).await?;
-    let cases: [(RowFilter, &[i64]); 3] = [
+    let cases: [(RowFilter, &[i64]); 4] = [
         (RowFilter::Finished, &[3, 6, 7]),
         (RowFilter::Unfinished, &[2, 4, 8]),
+        (RowFilter::Settled, &[2, 3, 4, 6, 7, 8]),
         (RowFilter::All, &[2, 3, 4, 5, 6, 7, 8]),
     ];
     for (filter, expected) in cases {

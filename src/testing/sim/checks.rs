@@ -207,9 +207,14 @@ impl World {
             return Err(Violation::new("life", "the ledger cannot be read"));
         };
         let money = totals.money;
-        invariant::sums_agree("charged", money.charged, audit.charged)?;
-        invariant::sums_agree("possibly", money.possibly_charged, audit.possibly_charged)?;
-        invariant::sums_agree("reserved", money.reserved, audit.reserved)?;
+        invariant::sums_agree("charged", money.charged, audit.counted.money.charged)?;
+        invariant::sums_agree(
+            "possibly",
+            money.possibly_charged,
+            audit.counted.money.possibly_charged,
+        )?;
+        invariant::sums_agree("reserved", money.reserved, audit.counted.money.reserved)?;
+        totals.counts_agree(&audit.counted)?;
         invariant::cap_holds(money.committed(), self.scenario.cap())?;
         let taken = PRICE.times(lock(&self.books).paid());
         invariant::money_adds_up("job", taken, money.charged, money.committed() - money.charged)?;

@@ -223,10 +223,6 @@ impl Ledger for BoundaryLedger {
         Box::pin(self.write(fence, self.inner.advance(fence, item, event, now), see))
     }
 
-    fn stem_ordinal(&self, item: ItemId) -> BoxFuture<'_, LedgerResult<u64>> {
-        self.inner.stem_ordinal(item)
-    }
-
     fn totals(&self) -> BoxFuture<'_, LedgerResult<Totals>> {
         self.inner.totals()
     }

@@ -132,10 +132,6 @@ impl Ledger for BuggyLedger {
         }
     }
 
-    fn stem_ordinal(&self, item: ItemId) -> BoxFuture<'_, LedgerResult<u64>> {
-        self.inner.stem_ordinal(item)
-    }
-
     fn totals(&self) -> BoxFuture<'_, LedgerResult<Totals>> {
         match self.bug {
             Bug::ForgetsMoney => Box::pin(async {

@@ -58,7 +58,7 @@ impl Job {
         let (_sender, stops) = Stops::manual();
         let budget = Budget::new(Micros::ZERO, None);
         let began = self.clock.instant();
-        let run = run(parts, rules(), Vec::new(), budget, intake, stops);
+        let run = run(parts, rules(), Owed::default(), budget, intake, stops);
         let outcome = timeout(Duration::from_hours(2), run).await.expect("the run ends");
         (outcome, self.clock.instant() - began)
     }
@@ -135,5 +135,8 @@ async fn only_the_latest_attempt_is_named() {
     assert_eq!(name(1, 2).await, Some(ItemState::Submitted));
     assert_eq!(name(1, 2).await, None, "once");
     let audit = job.memory.audit().await.unwrap();
-    assert_eq!((audit.possibly_charged, audit.reserved), (price, price));
+    assert_eq!(
+        (audit.counted.money.possibly_charged, audit.counted.money.reserved),
+        (price, price)
+    );
 }
