@@ -103,7 +103,8 @@ pub const KEYS: &[Key] = &[
             "submit_rate",
             "PER_SECOND",
             "5",
-            "most submits per second; raise it to what your plan allows",
+            "most submits per second; raise it to what your plan allows. A lower limit of the \
+             service is found from its 429s",
         ),
         "50",
     ),
@@ -137,12 +138,18 @@ pub const KEYS: &[Key] = &[
             "poll_interval",
             "TIME",
             "5s",
-            "shortest time between two polls of one item; the service asks for 5 to 10 s",
+            "shortest time between two polls of one item; the service asks for 5 to 10 s. The \
+             first one comes when it pays, by how long the service has taken so far",
         ),
         "200ms",
     ),
     local(
-        value("max_poll_interval", "TIME", "30s", "longest time between two polls of one item"),
+        value(
+            "max_poll_interval",
+            "TIME",
+            "30s",
+            "longest time between two polls of one item; the first may be four times as far off",
+        ),
         "1s",
     ),
     local(

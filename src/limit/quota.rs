@@ -167,6 +167,6 @@ mod tests {
 
     #[test]
     fn a_burst_is_what_can_be_made_up_for() {
-        assert_eq!([0.1, 5.0, 20.0, 1_000.0].map(burst), [2, 2, 2, 11]);
+        assert_eq!([0.1, 5.0, 20.0, 1_000.0].map(burst), [2, 2, 2, 6]);
     }
 }

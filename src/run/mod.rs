@@ -34,6 +34,7 @@ mod board;
 mod breaker;
 mod coordinator;
 mod intake;
+mod outcome;
 mod poller;
 mod recorder;
 pub mod recovery;
@@ -46,11 +47,12 @@ mod webhooks;
 mod worker;
 
 pub use board::most_unfetched;
-pub use coordinator::{Outcome, Parts, RunError, run};
+pub use coordinator::{Parts, run};
 pub use intake::{
     Intake, IntakeError, IntakeNotice, IntakePlan, edition_content, header_of, new_row,
     start as start_intake,
 };
+pub use outcome::{Outcome, RunError};
 pub use recorder::{Recorder, RecorderError, RecorderHandle, RecorderReporter};
 pub use settings::RunSettings;
 pub(crate) use shutdown::die_of;

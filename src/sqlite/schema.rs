@@ -123,6 +123,10 @@ impl Schema {
             }
             transaction.commit().await?;
         }
+        if version == 0 {
+            // Without the pages that older shapes have left.
+            sqlx::raw_sql("VACUUM").execute(connection).await?;
+        }
         Ok(())
     }
 
