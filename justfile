@@ -56,6 +56,11 @@ bench:
     cargo bench --all-features --bench throughput -- --write docs/performance.md
     cargo bench --all-features --bench hostile --bench scale
 
+# Polls and submit rate in virtual time, against a client that knows when each request is done;
+# rewrites docs/pace.md. Seconds. `-- --real` runs the binary in real time, two minutes.
+bench-pace:
+    cargo bench --all-features --bench pace -- --write docs/pace.md
+
 # Time and memory of the local engine beside onnxruntime; rewrites docs/speed.md. Minutes.
 bench-engine: models
     cargo bench --all-features --bench engine -- --write docs/speed.md

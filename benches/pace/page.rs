@@ -13,7 +13,7 @@ use crate::{
 const PAGE: &str = include_str!("page.md");
 
 /// Images of all runs of a case together: as many seeds as that makes.
-const IMAGES: u32 = 10_000;
+const IMAGES: u32 = 40_000;
 
 /// Returns the page with the figures in it.
 pub(crate) fn page(figures: &str) -> String {
