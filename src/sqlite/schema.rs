@@ -120,6 +120,9 @@ impl Schema {
             }
             transaction.commit().await?;
         }
+        if version == 0 {
+            fill_holes(connection).await?;
+        }
         Ok(())
     }
 
@@ -161,6 +164,18 @@ impl Schema {
     fn newer(&self, found: i64) -> SqliteError {
         SqliteError::Newer { found, known: self.version() }
     }
+}
+
+/// Removes the pages that tables of older versions have left in a new file, and empties its
+/// log. Damage to an unused page is not found when the file is checked.
+async fn fill_holes(connection: &mut SqliteConnection) -> Result<(), SqliteError> {
+    let unused: i64 =
+        sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut *connection).await?;
+    if unused > 0 {
+        let statements = "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)";
+        sqlx::raw_sql(statements).execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// Returns 32 bytes from 244 bits of the system's randomness.
