@@ -172,13 +172,14 @@ impl Schema {
     }
 }
 
-/// Removes the pages that tables of older versions have left in a new file. Damage to an
-/// unused page is not found when the file is checked.
+/// Removes the pages that tables of older versions have left in a new file, and empties its
+/// log. Damage to an unused page is not found when the file is checked.
 async fn fill_holes(connection: &mut SqliteConnection) -> Result<(), SqliteError> {
     let unused: i64 =
         sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut *connection).await?;
     if unused > 0 {
-        sqlx::raw_sql("VACUUM").execute(connection).await?;
+        let statements = "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)";
+        sqlx::raw_sql(statements).execute(connection).await?;
     }
     Ok(())
 }
