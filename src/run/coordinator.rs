@@ -23,7 +23,7 @@ use super::{
 use crate::{
     api::RestoreApi,
     clock::Clock,
-    core::{Budget, Callback, Endpoint, Fence, HaltCause, ItemId, Pace, RunEvent},
+    core::{Budget, Callback, Endpoint, Fence, ItemId, RunEvent},
     fetch::Fetcher,
     ledger::{Ledger, LedgerError},
     report::Reporter,
