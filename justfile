@@ -53,7 +53,8 @@ watch-test *WORDS:
 # Throughput against the gateway in the same process; memory among hostile neighbours, and at
 # manifests of growing length.
 bench:
-    cargo bench --all-features --bench throughput --bench hostile --bench scale
+    cargo bench --all-features --bench throughput -- --write docs/performance.md
+    cargo bench --all-features --bench hostile --bench scale
 
 # Polls and submit rate in virtual time, against a client that knows when each request is done;
 # rewrites docs/pace.md. Seconds. `-- --real` runs the binary in real time, two minutes.

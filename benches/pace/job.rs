@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use restore_batch::{
     clock::Clock,
-    core::{Budget, CallbackAddresses, Failure, RunEvent},
+    core::{Budget, CallbackAddresses, Failure, ItemState, RunEvent},
     ledger::{Ledger, MemoryLedger, NewRow},
     limit::LaneLimits,
     report::Reporter,
@@ -88,7 +88,15 @@ async fn live(
     let began = Instant::now();
     run::run(parts, rules(case), Owed::default(), budget, intake, stops).await?;
     let wall = began.elapsed();
+    let done = ledger.totals().await?.count(ItemState::Done);
+    if done != count {
+        return Err(format!("{}: {done} of {count} are done", case.name).into());
+    }
     let books = service.books();
+    let interval = rules(case).cadence.interval;
+    if let Some(closest) = books.closest.filter(|closest| *closest < interval) {
+        return Err(format!("{}: two polls of a request {closest:?} apart", case.name).into());
+    }
     if books.submits.accepted.len() as u64 != count {
         return Err(format!(
             "{}: {} of {count} were submitted",

@@ -153,11 +153,11 @@ impl Service {
             let apart = request.polled.map(|before| now.saturating_sub(before));
             *closest = [*closest, apart].into_iter().flatten().min();
         }
+        let Some(request) = request else { return StatusOutcome::Unknown(too_many()) };
+        request.polled = Some(now);
         if !polls.takes(now) {
             return StatusOutcome::Throttled { failure: too_many(), retry_after: Some(PAUSE) };
         }
-        let Some(request) = request else { return StatusOutcome::Unknown(too_many()) };
-        request.polled = Some(now);
         if now < request.done {
             return StatusOutcome::Waiting { word: "PROCESSING".to_owned() };
         }

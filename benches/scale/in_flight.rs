@@ -12,7 +12,7 @@ use super::{
 const HELD: Duration = Duration::from_secs(10);
 
 /// How often all of them are replaced while memory is watched.
-const ROUNDS: u32 = 5;
+const ROUNDS: u32 = 12;
 
 /// What was seen with so many requests at the service.
 struct Figures {
@@ -28,28 +28,29 @@ struct Figures {
 pub(crate) async fn table(counts: &[usize]) -> Result<String> {
     let mut text = format!(
         "The service holds each request for {} s. Resident set in MiB (its anonymous part), the \
-         middle of the looks\neach second: in the first of {ROUNDS} rounds after all slots were \
-         taken, and in the last.\n\n\
-         | In flight | first round | last round | most | restored meanwhile | polls each |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
-        HELD.as_secs()
+         middle of the looks\neach second of a round, in which all requests are replaced. \
+         Downloads begin with the second round.\n\n\
+         | In flight | round 1 | round 2 | round {} | round {ROUNDS} | most | restored meanwhile \
+         | polls each |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        HELD.as_secs(),
+        ROUNDS / 2,
     );
     for in_flight in counts {
         eprintln!("{in_flight} in flight");
         let Figures { in_flight, done, polls, seen } = measure(*in_flight).await?;
-        let round = seen.len() / ROUNDS as usize;
-        let (first, last) = (middle(&seen[..round]), middle(&seen[seen.len() - round..]));
+        let show = |[resident, anonymous]: [f64; 2]| format!("{resident:.0} ({anonymous:.0})");
+        let rounds: Vec<String> = seen
+            .chunks(usize::try_from(HELD.as_secs())?)
+            .map(|round| show(middle(round)))
+            .collect();
+        eprintln!("  {}", rounds.join(", "));
         let most =
             seen.iter().copied().fold([0.0; 2], |a: [f64; 2], b| [a[0].max(b[0]), a[1].max(b[1])]);
-        let show = |[resident, anonymous]: [f64; 2]| format!("{resident:.0} ({anonymous:.0})");
-        let _ = writeln!(
-            text,
-            "| {in_flight} | {} | {} | {} | {done} | {:.1} |",
-            show(first),
-            show(last),
-            show(most),
-            polls as f64 / done.max(1) as f64
-        );
+        let last = rounds.len() - 1;
+        let shown = [0, 1, rounds.len() / 2 - 1, last].map(|at| rounds[at].as_str()).join(" | ");
+        let each = polls as f64 / done.max(1) as f64;
+        let most = show(most);
+        let _ = writeln!(text, "| {in_flight} | {shown} | {most} | {done} | {each:.1} |");
     }
     Ok(text)
 }

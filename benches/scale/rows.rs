@@ -25,6 +25,13 @@ const POLL_SOON: [&str; 2] = ["--poll-interval=100ms", "--max-poll-interval=100m
 /// Looks at `status`; the middle one counts.
 const LOOKS: usize = 5;
 
+/// Longest manifest that is also resumed, retried and written out: more would take minutes
+/// and say nothing else.
+const TAKEN_UP: usize = 2_000_000;
+
+/// Longest look at what a run does in the background.
+const BACKGROUND: Duration = Duration::from_mins(1);
+
 /// What was measured of one manifest.
 struct Figures {
     rows: usize,
@@ -32,10 +39,20 @@ struct Figures {
     first_submit: Duration,
     /// From start to the last row in the ledger.
     imported: Duration,
-    import_peak: Peak,
+    peak: Peak,
     /// From SIGTERM to the end of the process.
     stop: Duration,
-    bytes: [u64; 2],
+    /// Of the ledger.
+    bytes: u64,
+    status: Duration,
+    /// What came of the job afterwards.
+    taken_up: Option<TakenUp>,
+}
+
+/// What was measured of a job that is done, all but ten photos, or failed.
+struct TakenUp {
+    /// Of the ledger when all is done.
+    bytes: u64,
     /// From start to the first submit when all but ten are done.
     resume: Duration,
     resume_peak: Peak,
@@ -60,26 +77,32 @@ pub(crate) async fn table(lengths: &[usize]) -> Result<String> {
          part, which is what the program\nallocates; the rest is pages of the binary and of \
          files, which the kernel takes back when it wants to.\n\n\
          | Rows | first submit after start | import, rows/s | memory while importing, 200 in flight \
-         | ledger, bytes a row imported | done |\n| --- | --- | --- | --- | --- | --- |\n",
+         | ledger, bytes a row | stop after SIGTERM | `status` |\n\
+         | --- | --- | --- | --- | --- | --- | --- |\n",
     );
-    for Figures { rows, first_submit, imported, import_peak, bytes, .. } in &all {
+    for Figures { rows, first_submit, imported, peak, stop, bytes, status, .. } in &all {
         let rate = *rows as f64 / imported.as_secs_f64();
-        let [import, done] = bytes.map(|bytes| bytes / *rows as u64);
-        let first = seconds(*first_submit);
-        let _ =
-            writeln!(text, "| {rows} | {first} | {rate:.0} | {import_peak} | {import} | {done} |");
+        let bytes = bytes / *rows as u64;
+        let [first, stop, status] = [first_submit, stop, status].map(|time| seconds(*time));
+        let _ = writeln!(
+            text,
+            "| {rows} | {first} | {rate:.0} | {peak} | {bytes} | {stop} | {status} |"
+        );
     }
-    text += "\n| Rows, all done but ten | resume: first submit after start | memory | stop after \
-             SIGTERM, while importing | `status` |\n| --- | --- | --- | --- | --- |\n";
-    for Figures { rows, resume, resume_peak, stop, status, .. } in &all {
-        let [resume, stop, status] = [resume, stop, status].map(|time| seconds(*time));
-        let _ = writeln!(text, "| {rows} | {resume} | {resume_peak} | {stop} | {status} |");
+    text += "\n| Rows | ledger when all is done, bytes a row | `status` \
+             | all done but ten: first submit after start | memory |\n\
+             | --- | --- | --- | --- | --- |\n";
+    let taken_up = || all.iter().filter_map(|all| Some((all.rows, all.taken_up.as_ref()?)));
+    for (rows, TakenUp { bytes, status, resume, resume_peak, .. }) in taken_up() {
+        let [resume, status] = [resume, status].map(|time| seconds(*time));
+        let bytes = bytes / rows as u64;
+        let _ = writeln!(text, "| {rows} | {bytes} | {status} | {resume} | {resume_peak} |");
     }
     text += "\n| Rows | all done, run again: both files written, rows/s | memory \
              | all failed, `retry`: first poll after start | memory |\n\
              | --- | --- | --- | --- | --- |\n";
-    for Figures { rows, retry, retry_peak, again, again_peak, .. } in &all {
-        let rate = *rows as f64 / again.as_secs_f64();
+    for (rows, TakenUp { retry, retry_peak, again, again_peak, .. }) in taken_up() {
+        let rate = rows as f64 / again.as_secs_f64();
         let retry = seconds(*retry);
         let _ = writeln!(text, "| {rows} | {rate:.0} | {again_peak} | {retry} | {retry_peak} |");
     }
@@ -102,49 +125,46 @@ async fn measure(rows: usize) -> Result<Figures> {
     program.until(async || ledger.is_imported().await).await?;
     let imported = program.started.elapsed();
     program.until(async || service.counts()[0] >= rows.min(200) as u64).await?;
-    let import_peak = program.peak();
+    let peak = program.peak();
     let stop = program.stop().await?;
-    let base_url = service.base_url.clone();
-    let imported_bytes = ledger.bytes()?;
+    let bytes = ledger.bytes()?;
+    let status = status(&manifest).await?;
+    eprintln!("  imported in {imported:.1?}");
+    let taken_up = if rows <= TAKEN_UP {
+        Some(take_up(rows, &manifest, &ledger, &service).await?)
+    } else {
+        None
+    };
+    service.stop();
+    Ok(Figures { rows, first_submit, imported, peak, stop, bytes, status, taken_up })
+}
 
-    eprintln!("  imported in {imported:.1?}; finishing");
+async fn take_up(
+    rows: usize,
+    manifest: &Path,
+    ledger: &LedgerFile,
+    service: &Service,
+) -> Result<TakenUp> {
     ledger.finish().await?;
-    let mut program = Program::start(command(&[IN_FLIGHT], &manifest, &base_url))?;
+    let mut program = Program::start(command(&[IN_FLIGHT], manifest, &service.base_url))?;
     let (code, again) = program.end().await?;
     if !code.success() {
         return Err(format!("a finished job ended with {code}").into());
     }
     let again_peak = program.peak();
-    let done_bytes = ledger.bytes()?;
-    let status = status(&manifest).await?;
+    let bytes = ledger.bytes()?;
+    let status = status(manifest).await?;
+    eprintln!("  written out in {again:.1?}");
 
     ledger.open_ten().await?;
-    let (resume, resume_peak) = until_first_call(&[IN_FLIGHT], &manifest, &service, rows).await?;
+    let (resume, resume_peak) = until_first_call(&[IN_FLIGHT], manifest, service, rows).await?;
+    eprintln!("  resumed in {resume:.1?}");
     ledger.finish().await?;
     ledger.fail_fetches().await?;
-    let (retry, retry_peak) = until_first_call(
-        &[&["retry", IN_FLIGHT], &POLL_SOON[..]].concat(),
-        &manifest,
-        &service,
-        rows,
-    )
-    .await?;
-    service.stop();
-    Ok(Figures {
-        rows,
-        first_submit,
-        imported,
-        import_peak,
-        stop,
-        bytes: [imported_bytes, done_bytes],
-        resume,
-        resume_peak,
-        retry,
-        retry_peak,
-        again,
-        again_peak,
-        status,
-    })
+    let words = [&["retry", IN_FLIGHT], &POLL_SOON[..]].concat();
+    let (retry, retry_peak) = until_first_call(&words, manifest, service, rows).await?;
+    eprintln!("  tried again in {retry:.1?}");
+    Ok(TakenUp { bytes, resume, resume_peak, retry, retry_peak, again, again_peak, status })
 }
 
 /// Runs until the service hears of a photo and some time longer.
@@ -159,7 +179,8 @@ async fn until_first_call(
     program.until(async || service.first_call().is_some()).await?;
     let first = since(&program, service);
     // What goes on in the background, at 20,000 rows a second at least.
-    tokio::time::sleep(Duration::from_secs(2 + rows as u64 / 20_000)).await;
+    let background = Duration::from_secs(2 + rows as u64 / 20_000).min(BACKGROUND);
+    tokio::time::sleep(background).await;
     let peak = program.peak();
     program.stop().await?;
     Ok((first, peak))

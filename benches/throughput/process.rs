@@ -53,7 +53,7 @@ async fn watch(child: &mut Child) -> Result<(std::process::ExitStatus, u64)> {
 }
 
 /// The kernel's own high-water mark of a process's resident set.
-pub(super) fn peak_kib(pid: u32) -> Result<u64> {
+fn peak_kib(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)

@@ -1,15 +1,13 @@
-//! The services that the benchmarks talk to.
+//! The service that the clients talk to.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-use axum::{Router, http::StatusCode, routing};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
 };
 
 use super::Result;
@@ -20,7 +18,7 @@ const LONGEST_REQUEST: usize = 16 << 10;
 /// A service that does no work: every request is accepted, every status is COMPLETED, and
 /// every picture is the same one, from memory.
 ///
-/// It reads no more of HTTP than the two clients write, because what it costs is taken
+/// It reads no more of HTTP than the clients write, because what it costs is taken
 /// from the processors that they share with it.
 struct Instant {
     base_url: String,
@@ -87,7 +85,7 @@ impl Instant {
         match asked {
             Some(id) if id.starts_with("gfpgan_") => {
                 let body = format!(
-                    r#"{{"request_id":"{id}","status":"COMPLETED","model_id":"gfpgan","error":null,"output":{{"media_url":["{base}/media/{id}.png"],"media_type":"image/png"}},"created_at":"2026-03-31T10:00:00.000Z","updated_at":"2026-03-31T10:00:15.000Z","completed_at":"2026-03-31T10:00:15.000Z"}}"#
+                    r#"{{"request_id":"{id}","status":"COMPLETED","model_id":"gfpgan","error":null,"output":{{"media_url":["{base}/media/{id}.png"],"media_type":"image/png"}},"created_at":"2026-03-31T10:00:00.000Z","updated_at":"2026-03-31T10:00:00.000Z","completed_at":"2026-03-31T10:00:00.000Z"}}"#
                 );
                 ("200 OK", Body::Text(body))
             }
@@ -122,24 +120,4 @@ fn first_request(received: &[u8]) -> Option<(&str, usize)> {
         .and_then(|(_, length)| length.parse().ok())
         .unwrap_or(0);
     (received.len() >= end + length).then_some((line, end + length))
-}
-
-/// A service that accepts everything and finishes nothing.
-pub(super) async fn stalled() -> Result<(String, JoinHandle<()>)> {
-    async fn accept() -> (StatusCode, String) {
-        let id = uuid::Uuid::now_v7();
-        (StatusCode::ACCEPTED, format!(r#"{{"request_id":"{id}","status":"QUEUED"}}"#))
-    }
-    async fn queued() -> &'static str {
-        r#"{"status":"QUEUED"}"#
-    }
-    let router = Router::new()
-        .route("/gfpgan/v1/gfpgan/generate", routing::post(accept))
-        .route("/v2/requests/status/{id}", routing::get(queued));
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = format!("http://{}", listener.local_addr()?);
-    let task = tokio::spawn(async move {
-        let _ = axum::serve(listener, router).await;
-    });
-    Ok((address, task))
 }

@@ -30,7 +30,7 @@ use crate::{
     report::{ProgressBar, ProgressLines, Reporters},
     run::{
         self, Outcome, Parts, Recorder, RunSettings, Stops, Webhooks,
-        recovery::{has_retriable, recover, retry_failed},
+        recovery::{recover, retry_failed},
     },
     stage::{PublicBase, Publisher, SourceStager},
     telemetry,
@@ -75,7 +75,7 @@ pub(super) async fn run(
     let cap = settings.max_spend;
     let expected = Expected { totals: &totals, committed_before, cap, outcome: &outcome };
     let audited = audit(ledger.as_ref(), &expected).await?;
-    let retriable = has_retriable(ledger.as_ref()).await?;
+    let retriable = ledger.has_retriable().await?;
     if let Ok(ledger) = Arc::try_unwrap(ledger) {
         ledger.close().await;
     }

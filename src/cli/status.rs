@@ -14,7 +14,6 @@ use crate::{
     core::{ItemState, Micros},
     ledger::Ledger as _,
     report::Ending,
-    run::recovery,
 };
 
 /// Shows how far a job is. Works while a run is going on.
@@ -27,7 +26,7 @@ pub(super) async fn status(args: StatusArgs) -> Result<ExitCode, AppError> {
     let totals = ledger.totals().await?;
     let local = ledger.job().await?.service.as_deref() == Some(LOCAL_SERVICE);
     let price = if local { Micros::ZERO } else { context.settings.price };
-    let retriable = recovery::has_retriable(&ledger).await?;
+    let retriable = ledger.has_retriable().await?;
     let summary = summarise(&job, &totals, price, retriable, Ending::Looked, None);
     if typed.json {
         render::json(&summary);

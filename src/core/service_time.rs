@@ -199,7 +199,8 @@ impl ServiceTimes {
             let share = (1.0 - done.found) * self.hazard(step);
             done.found += share;
             done.spent += share * middle;
-            done.age = middle * HALF_STEP;
+            // What ends in the first step may have ended at any time before.
+            done.age = if step == 0 { 0.0 } else { middle * HALF_STEP };
             Some(*done)
         })
     }
@@ -293,6 +294,13 @@ mod tests {
     fn nothing_is_claimed_from_a_handful() {
         let few = learned([4.0; 7]);
         assert_eq!(best_poll(&few, secs(0.0), secs(5.0), secs(1.0)), None);
+    }
+
+    #[test]
+    fn a_service_that_is_done_at_once_is_polled_as_soon_as_may_be() {
+        let times = learned([0.0; 50]);
+        let earliest = secs(0.001);
+        assert_eq!(best_poll(&times, secs(0.0), earliest, secs(1.5)), Some(earliest));
     }
 
     #[test]

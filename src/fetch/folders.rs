@@ -1,5 +1,5 @@
 //! The folders below the images folder: created as needed, each step durable, and walked
-//! only once.
+//! anew only when another is in their place.
 //!
 //! Not responsible for the files in them ([`publish`](super::publish)). Blocking.
 
@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -24,6 +25,15 @@ pub(super) struct Folder {
     pub(super) path: PathBuf,
     /// Its path below the root, empty or ending in `/`.
     pub(super) prefix: String,
+    identity: Identity,
+}
+
+/// Device and number of a folder.
+type Identity = (u64, u64);
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let metadata = fs::metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 /// The folders below one root.
@@ -46,11 +56,15 @@ impl Folders {
     ///
     /// [`PublishError`] when a link leads out, or a folder cannot be made.
     pub(super) fn get(&self, prefix: &str) -> Result<Arc<Folder>, PublishError> {
-        if let Some(folder) = self.known().get(prefix) {
-            return Ok(folder.clone());
+        let known = self.known().get(prefix).cloned();
+        // Somebody may have put a link in its place meanwhile.
+        let same = |folder: &Arc<Folder>| identity(&folder.path).ok() == Some(folder.identity);
+        if let Some(folder) = known.filter(same) {
+            return Ok(folder);
         }
         let path = walk(&self.root, prefix)?;
-        let folder = Arc::new(Folder { path, prefix: prefix.to_owned() });
+        let identity = identity(&path).map_err(PublishError::io(&path))?;
+        let folder = Arc::new(Folder { path, prefix: prefix.to_owned(), identity });
         let mut known = self.known();
         if known.len() >= MOST_KNOWN {
             known.clear();

@@ -100,6 +100,8 @@ struct Shared {
     /// A permit is a mebibyte that decoding may take, and there are as many as the largest
     /// picture allowed needs, so that many large ones are decoded one after the other.
     memory: Semaphore,
+    /// All of its permits.
+    most_memory: u32,
     /// Decoding is heavy on the processor: one picture per core at a time.
     cores: Semaphore,
     /// [`sync_folder`], except in tests.
@@ -136,6 +138,7 @@ impl Publisher {
             folders,
             max_pixels,
             memory: Semaphore::new(mebibytes(memory) as usize),
+            most_memory: mebibytes(memory),
             cores: Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get)),
             sync,
         };
@@ -254,7 +257,8 @@ impl Shared {
     /// Decodes when there is room for it. No semaphore is ever closed, so an error cannot
     /// happen; without a permit the check would still be right, only less frugal.
     fn decoding<T>(&self, claim: Claim, check: impl FnOnce(Claim) -> T) -> T {
-        let memory = mebibytes(claim.memory);
+        // One that would take more than all there is has it for itself.
+        let memory = mebibytes(claim.memory).min(self.most_memory);
         let room = async { (self.memory.acquire_many(memory).await, self.cores.acquire().await) };
         let _room = Handle::current().block_on(room);
         check(claim)

@@ -91,7 +91,7 @@ impl Spool {
                 return Err(io::Error::other("an earlier piece was not written"));
             }
         };
-        let piece = std::mem::take(&mut self.piece);
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
         self.written += piece.len() as u64;
         let (folders, stem) = (self.folders.clone(), self.stem.clone());
         self.file = File::Writing(spawn_blocking(move || {
@@ -110,8 +110,15 @@ impl Spool {
 }
 
 impl Sink for Spool {
-    async fn take(&mut self, bytes: Bytes) -> io::Result<()> {
-        self.piece.extend_from_slice(&bytes);
-        if self.piece.len() > PIECE { self.write_piece().await } else { Ok(()) }
+    async fn take(&mut self, mut bytes: Bytes) -> io::Result<()> {
+        loop {
+            let room = PIECE - self.piece.len();
+            self.piece.extend_from_slice(&bytes.split_to(room.min(bytes.len())));
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            // It is full.
+            self.write_piece().await?;
+        }
     }
 }

@@ -127,7 +127,7 @@ fn decode<R: BufRead + Seek>(mut file: R, claim: Claim) -> Result<Picture, Rejec
     Ok(claim.picture)
 }
 
-/// Decodes a PNG, of which never more than two rows are in memory.
+/// Decodes a PNG, of which never more than a few rows are in memory.
 fn decode_rows<R: BufRead + Seek>(file: R, memory: u64) -> Result<(), Rejection> {
     let bytes = usize::try_from(memory).unwrap_or(usize::MAX);
     let decoder = png::Decoder::new_with_limits(file, png::Limits { bytes });
@@ -161,7 +161,7 @@ fn read_claim<R: BufRead + Seek>(mut file: R, max_pixels: u64) -> Result<Claim, 
         return Err(Rejection::TooLarge { width, height, limit: max_pixels });
     }
     let memory = match format {
-        ImageFormat::Png => most_memory(u64::from(width) * ROWS, 0),
+        ImageFormat::Png => most_memory((u64::from(width) * ROWS).min(pixels), 0),
         // The decoder holds the whole of a JPEG file.
         ImageFormat::Jpeg => most_memory(pixels, file.seek(SeekFrom::End(0))?),
         _ => most_memory(pixels, 0),

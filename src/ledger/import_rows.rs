@@ -108,8 +108,8 @@ async fn known_stems(
     known: &HashMap<ItemKey, Known>,
 ) -> LedgerResult<HashMap<Name, u64>> {
     let takes_one = |row: &NewRow| known.get(&row.item.key).is_none_or(Known::is_bad_row);
-    let taking = rows.iter().zip(stem_names).filter(|(row, _)| takes_one(row));
-    let stems = taking.map(|(_, name)| *name);
+    let takers = rows.iter().zip(stem_names).filter(|(row, _)| takes_one(row));
+    let stems = takers.map(|(_, name)| *name);
     Ok(names.find(connection, stems).await?)
 }
 

@@ -20,6 +20,10 @@
 //!       │                               commit, and only then the answers
 //!       └────────reads────► reader: a small pool of connections that cannot write
 //! ```
+//!
+//! Tables grow at their ends only, so that the ten millionth row is imported about as fast
+//! as the first: what is asked for by a hash, the keys of items and the stems they took, is
+//! in `names`.
 
 mod contract;
 mod record;

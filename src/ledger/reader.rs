@@ -15,7 +15,7 @@ use super::{
     record::{EditionHeader, JobRecord, Pauses, RowFilter, RowRecord, SettledRow, Totals},
     rows::{RowReader, item_columns, to_json_array},
 };
-use crate::core::{Edition, Item, ItemId, ItemState};
+use crate::core::{Edition, FailureCode, Item, ItemId, ItemState};
 
 /// Reads that run at once; more wait. Pages are short, and a run has few readers.
 const CONNECTIONS: u32 = 4;
@@ -61,6 +61,11 @@ const RECENT_TIMES: &str = "SELECT settled_at - submitted_at FROM (\
          WHERE edition = (SELECT max(edition) FROM editions) AND settlement IS NOT NULL \
          ORDER BY settlement DESC LIMIT ?1) \
      WHERE state = ?2 AND settled_at >= submitted_at";
+
+/// In the order of the index, so that one look tells of most jobs.
+const FAILED_BUT_FOR: &str = "SELECT EXISTS (SELECT 1 FROM items INDEXED BY items_by_state \
+     WHERE state = ?1 AND edition = (SELECT max(edition) FROM editions) \
+     AND failure ->> '$.code' <> ?2)";
 
 const ROWS: &str = concat!(
     "SELECT rows.line, rows.cells, rows.first, ",
@@ -205,6 +210,14 @@ impl Reader {
         rows.iter().map(|row| RowReader::new(row).row_record()).collect()
     }
 
+    pub(super) async fn failed_but_for(&self, code: FailureCode) -> LedgerResult<bool> {
+        let found = sqlx::query_scalar(FAILED_BUT_FOR)
+            .bind(ItemState::Failed.as_str())
+            .bind(code.as_str())
+            .fetch_one(&self.pool);
+        Ok(found.await?)
+    }
+
     /// Returns what the last transaction has kept; for a ledger without a writer.
     pub(super) async fn totals(&self) -> LedgerResult<Totals> {
         let mut snapshot = self.pool.begin().await?;
@@ -223,4 +236,48 @@ impl Reader {
 
 fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _, Row as _, SqliteConnection};
+
+    use super::*;
+    use crate::ledger::schema::SCHEMA;
+
+    /// Returns what `SQLite` would do, a line for each step.
+    async fn plan(connection: &mut SqliteConnection, query: &str) -> Vec<String> {
+        let query = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
+        let steps = sqlx::query(query).fetch_all(connection).await.unwrap();
+        steps.iter().map(|step| step.get("detail")).collect()
+    }
+
+    /// Returns the tables that a plan walks through from end to end. What a query makes
+    /// itself is short: a page of items, or a list of states.
+    fn walked(plan: &[String]) -> Vec<&str> {
+        let made: Vec<&str> = plan
+            .iter()
+            .filter_map(|step| {
+                step.strip_prefix("CO-ROUTINE ").or_else(|| step.strip_prefix("MATERIALIZE "))
+            })
+            .collect();
+        let is_made = |what: &str| {
+            what.contains("VIRTUAL TABLE") || what.starts_with('(') || made.contains(&what)
+        };
+        let walks = plan.iter().filter_map(|step| step.strip_prefix("SCAN "));
+        walks.filter(|what| !is_made(what)).collect()
+    }
+
+    #[tokio::test]
+    async fn no_page_takes_a_walk_through_a_whole_table() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        SCHEMA.migrate(&mut connection, Path::new("x")).await.unwrap();
+        for query in [OPEN_ITEMS, OLDER_ITEMS, ONE_ITEM, SETTLED_ROWS, RECENT_TIMES, ROWS] {
+            let plan = plan(&mut connection, query).await;
+            assert!(walked(&plan).is_empty(), "{query}: {plan:#?}");
+            assert!(plan.iter().any(|step| step.starts_with("SEARCH ")), "{query}: {plan:#?}");
+        }
+        let unbounded = plan(&mut connection, "SELECT * FROM items WHERE price = ?1").await;
+        assert_eq!(walked(&unbounded), ["items"], "such a walk is seen");
+    }
 }

@@ -1,7 +1,7 @@
 //! Turns database rows into the program's types, and the program's types into what bulk
 //! statements write.
 //!
-//! An import gives one JSON array, which its statements unfold with `json_each`: one
+//! An import of known items gives one JSON array, which its statements unfold with `json_each`: one
 //! parameter and one prepared statement, whatever the size of the batch. Steps of items give
 //! the rows of [`given`](super::given) statements.
 

@@ -56,7 +56,7 @@ async fn move_names(connection: &mut SqliteConnection) -> Result<(), SqliteError
         let Some((stem, _)) = page.last() else { break };
         last.clone_from(stem);
         let entries =
-            page.iter().map(|(stem, value)| Entry { name: Name::of_stem(stem), value: *value });
+            page.iter().map(|(stem, value)| Entry { name: Name::of_stem_key(stem), value: *value });
         names.add(connection, entries.collect()).await?;
     }
     sqlx::raw_sql("DROP TABLE items_before; DROP TABLE stems").execute(connection).await?;

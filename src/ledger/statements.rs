@@ -37,9 +37,10 @@ pub(super) async fn begin_session(
         .bind(head.last_settlement)
         .execute(&mut *connection)
         .await?;
-    *head = counts::load_head(connection).await?;
-    // A ledger of an earlier version has none yet.
+    // What this transaction has counted so far, and what a ledger of an earlier version has
+    // not kept yet.
     counts::save(connection, head).await?;
+    *head = counts::load_head(connection).await?;
     Ok(head.fence)
 }
 

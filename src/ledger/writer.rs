@@ -83,16 +83,15 @@ impl Book for JobBook {
     type Error = LedgerError;
 
     async fn begin(&mut self, connection: &mut SqliteConnection) -> LedgerResult<()> {
-        let mut head = match self.head.take() {
-            Some(head) => head,
-            None => counts::load_head(connection).await?,
-        };
         let fence = statements::load_fence(connection).await?;
-        if fence != head.fence {
-            // Another process has written.
+        let head = if let Some(head) = self.head.take().filter(|head| head.fence == fence) {
+            head
+        } else {
+            // Nothing is known, or another process has written.
             self.in_hand.forget();
-            head.fence = fence;
-        }
+            self.names = None;
+            counts::load_head(connection).await?
+        };
         self.begun = numbers(&head);
         self.head = Some(head);
         Ok(())

@@ -256,14 +256,18 @@ mod tests {
         let mut calls = Vec::new();
         while start.elapsed() < Duration::from_secs(30) {
             match pacer.try_start(Endpoint::Submit) {
-                Grant::Go => calls.push(start.elapsed()),
+                Grant::Go => {
+                    calls.push(start.elapsed());
+                    if calls.len() == 100 {
+                        let (pause, sent) = (Duration::from_secs(1), Instant::now());
+                        pacer.throttled(Endpoint::Submit, Some(pause), sent);
+                    }
+                }
                 Grant::NotBefore(at) => tokio::time::sleep_until(at).await,
                 Grant::Full => unreachable!("there are slots"),
             }
-            if calls.len() == 100 {
-                pacer.throttled(Endpoint::Submit, Some(Duration::from_secs(1)), Instant::now());
-            }
         }
+        assert!(calls.len() > 300, "{} calls", calls.len());
         rate_holds(&calls, f64::from(Pacer::burst(20.0)), 20.0).unwrap();
     }
 }

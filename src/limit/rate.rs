@@ -28,6 +28,9 @@ use tokio::time::Instant;
 /// had three chances to refuse it.
 const STEP: Duration = Duration::from_secs(3);
 
+/// Requests that a rate has to have room for until it has held.
+const PROOFS: f64 = 3.0;
+
 /// Rest near a rate that was too fast before a look further up. With the climb after it,
 /// a service that has become four times as fast is used in full within a minute.
 const HOLD: Duration = Duration::from_secs(30);
@@ -122,7 +125,9 @@ impl AdaptiveRate {
     /// Takes what quiet time has earned. Returns true when that changes the rate.
     pub(super) fn recover(&mut self, now: Instant) -> bool {
         let before = self.current;
-        while let Some(quiet) = self.changed.map(|changed| changed + STEP).filter(|at| *at <= now) {
+        while let Some(quiet) =
+            self.changed.map(|changed| changed + self.step()).filter(|at| *at <= now)
+        {
             self.held = self.held.max(self.current);
             self.proven = true;
             let rests_until = self.rests_until().unwrap_or(quiet).max(quiet);
@@ -133,6 +138,11 @@ impl AdaptiveRate {
             self.current = self.next_rate();
         }
         self.current > before
+    }
+
+    /// Returns how long a rate has to go without a 429 until it has held.
+    fn step(&self) -> Duration {
+        STEP.max(Duration::from_secs_f64(PROOFS / self.current.max(1e-6)))
     }
 
     /// Returns until when the rate rests near one that was too fast.

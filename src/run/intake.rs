@@ -12,7 +12,7 @@ use crate::{
 
 /// Most rows written in one transaction: larger batches are hardly faster, and a step of an
 /// item waits for the one that is being written, some ten milliseconds.
-const MOST: usize = 2_048;
+const MOST: usize = 4_096;
 
 /// Rows handed over when the ledger has nothing to do, so that the first submit waits for
 /// few, and rows that come slowly through a pipe do not wait for many others.

@@ -138,25 +138,6 @@ async fn advance_each(
     try_join_all(events.map(|(item, event)| ledger.advance(fence, item, event, now))).await
 }
 
-/// Returns true when [`retry_failed`] would take something up.
-///
-/// # Errors
-///
-/// When the ledger cannot be used.
-pub async fn has_retriable(ledger: &dyn Ledger) -> LedgerResult<bool> {
-    let mut after = ItemId(0);
-    loop {
-        let page = ledger.open_items(vec![ItemState::Failed], after, LOAD).await?;
-        if page.iter().any(|item| item.retry_event(false).is_some()) {
-            return Ok(true);
-        }
-        match page.last() {
-            Some(last) => after = last.id,
-            None => return Ok(false),
-        }
-    }
-}
-
 /// Takes failed items up again, and items in doubt when asked to. Returns how many.
 ///
 /// # Errors

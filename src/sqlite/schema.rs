@@ -111,6 +111,8 @@ impl Schema {
         };
         check_structure(connection, path).await?;
         sqlx::raw_sql("PRAGMA journal_mode = WAL").execute(&mut *connection).await?;
+        // A large table may have to be sorted anew, which would take as much memory.
+        sqlx::raw_sql("PRAGMA temp_store = FILE").execute(&mut *connection).await?;
         for migration in self.migrations.iter().skip(usize::try_from(version).unwrap_or(0)) {
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
             sqlx::raw_sql(migration.sql).execute(&mut *transaction).await?;
@@ -123,9 +125,9 @@ impl Schema {
             }
             transaction.commit().await?;
         }
+        sqlx::raw_sql("PRAGMA temp_store = MEMORY").execute(&mut *connection).await?;
         if version == 0 {
-            // Without the pages that older shapes have left.
-            sqlx::raw_sql("VACUUM").execute(connection).await?;
+            fill_holes(connection).await?;
         }
         Ok(())
     }
@@ -168,6 +170,18 @@ impl Schema {
     fn newer(&self, found: i64) -> SqliteError {
         SqliteError::Newer { found, known: self.version() }
     }
+}
+
+/// Removes the pages that tables of older versions have left in a new file, and empties its
+/// log. Damage to an unused page is not found when the file is checked.
+async fn fill_holes(connection: &mut SqliteConnection) -> Result<(), SqliteError> {
+    let unused: i64 =
+        sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut *connection).await?;
+    if unused > 0 {
+        let statements = "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)";
+        sqlx::raw_sql(statements).execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// Returns 32 bytes from 244 bits of the system's randomness.

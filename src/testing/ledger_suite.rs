@@ -53,6 +53,7 @@ macro_rules! ledger_contract {
             advance::every_fact_comes_back,
             advance::every_attempt_is_booked,
             advance::totals_equal_a_recount,
+            advance::a_session_that_begins_at_once_counts_what_came_before,
             advance::events_sent_at_once_are_applied_once_each,
             advance::events_of_one_item_take_effect_in_order,
             advance::one_refused_event_of_many_fails_alone,

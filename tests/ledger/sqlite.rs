@@ -7,11 +7,11 @@ use std::{
 
 use futures::future::BoxFuture;
 use restore_batch::{
-    core::{ItemId, ItemState, Micros},
+    core::{FailureCode, ItemEvent, ItemId, ItemState, Micros},
     ledger::{Ledger, LedgerError, LedgerResult, RowFilter, SqliteLedger},
     testing::ledger_suite::{
         Home,
-        samples::{accepted, at, intent, rows, start, whole_life},
+        samples::{accepted, at, bad, failure, intent, row, rows, start, whole_life},
     },
 };
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -342,4 +342,23 @@ async fn a_copy_is_a_ledger_of_its_own() {
     start(&copy, rows(&["other"])).await.unwrap().advance(4, intent()).await.unwrap();
     assert_eq!(run.totals().await.unwrap(), before);
     assert_eq!(looker.totals().await.unwrap(), before);
+}
+
+/// What the look at the file says is what each item says of itself.
+#[tokio::test]
+async fn a_retry_has_something_to_do_unless_only_bad_rows_have_failed() {
+    let home = TempHome::new();
+    let ledger = home.ledger().await;
+    let mut page = rows(&["a", "b"]);
+    page.extend((4..40).map(|line| bad(row(line, &format!("bad-{line}")))));
+    let job = start(&ledger, page).await.unwrap();
+    assert!(!ledger.has_retriable().await.unwrap());
+    job.advance_all(1, whole_life()).await.unwrap();
+    for code in FailureCode::ALL {
+        let item = job.advance(2, ItemEvent::SourceRejected(failure(code))).await.unwrap();
+        let expected = item.retry_event(false).is_some();
+        assert_eq!(ledger.has_retriable().await.unwrap(), expected, "{code}");
+        job.advance(2, ItemEvent::RetrySubmit).await.unwrap();
+    }
+    ledger.close().await;
 }

@@ -1,4 +1,4 @@
-use std::{cell::Cell, fs, io::Cursor as IoCursor};
+use std::{cell::Cell, fs, io::Cursor as IoCursor, time::Duration};
 
 use image::{DynamicImage, ImageFormat};
 
@@ -168,4 +168,21 @@ async fn a_panic_is_an_interruption_and_the_worker_goes_on() {
     };
     assert!(publish("odd/a").await.is_none());
     assert_eq!(publish("b").await.unwrap().unwrap().0, "b.png");
+}
+
+/// As wide as the pixel limit allows: its rows would take more than all the memory.
+#[tokio::test]
+async fn a_picture_whose_rows_take_all_the_memory_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let folders = Arc::new(Folders::below(dir.path().to_owned()));
+    let publisher = Publisher::with_sync(folders, 100_000, 1 << 20, |_| Ok(()));
+    let mut wide = IoCursor::new(Vec::new());
+    DynamicImage::new_rgb8(100_000, 1).write_to(&mut wide, ImageFormat::Png).unwrap();
+    let (orders, answers): (Vec<_>, Vec<_>) =
+        [order(wide.into_inner(), "wide"), order(picture(1), "small")].into_iter().unzip();
+    let publishing = tokio::time::timeout(Duration::from_mins(1), publish(&publisher, orders));
+    assert_eq!(publishing.await.expect("it waits for memory there is not"), 0);
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
 }

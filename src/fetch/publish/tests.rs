@@ -207,3 +207,16 @@ fn sweeping_does_not_leave_the_folder() {
     assert_eq!(sweep_leftovers(dir.path()).unwrap(), 0);
     assert!(outside.is_file());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_takes_the_place_of_a_folder_later_is_not_followed_either() {
+    let (dir, elsewhere) = (folder(), folder());
+    let folders = Folders::below(dir.path().to_owned());
+    drop(Draft::open(&folders, "a/x").unwrap());
+    fs::remove_dir(dir.path().join("a")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("a")).unwrap();
+    let error = Draft::open(&folders, "a/y").map(|draft| draft.folder.path.clone()).unwrap_err();
+    assert!(error.is_about_the_name(), "{error}");
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}

@@ -13,7 +13,12 @@ impl Name {
 
     /// Stems that some file system cannot tell apart have one name.
     pub(in crate::ledger) fn of_stem(stem: &str) -> Self {
-        Self::of_item(ItemKey::of("stem", &[&collision_key(stem)]))
+        Self::of_stem_key(&collision_key(stem))
+    }
+
+    /// The same for what [`collision_key`] has returned: folding twice is not the same.
+    pub(in crate::ledger) fn of_stem_key(stem_key: &str) -> Self {
+        Self::of_item(ItemKey::of("stem", &[stem_key]))
     }
 
     /// The bits by which names are spread over buckets.

@@ -40,7 +40,7 @@ impl Board {
     pub(in crate::run) fn called(&mut self, callback: Callback, actions: &mut Vec<Action>) {
         let Callback { item: id, attempt, request_id } = callback;
         if let Some(running) = self.running.get_mut(&id) {
-            if running.step == Step::Submit && running.attempt == attempt {
+            if matches!(running.step, Step::Submit | Step::Poll) && running.attempt == attempt {
                 // A later callback without a name does not take the name back.
                 let known = running.called.take().and_then(|call| call.request_id);
                 running.called = Some(EarlyCall { request_id: known.or(request_id) });
@@ -51,6 +51,8 @@ impl Board {
                 let at = waiting.asked.soonest.max(self.clock.instant());
                 actions.push(Action::Park(id, at));
             }
+        } else if self.polls.line.called(id, attempt) {
+            // Its poll is due already, and now comes before the others.
         } else if let Some(request_id) = request_id {
             // Settled, waiting for its turn, or unknown: the ledger knows.
             if let Entry::Vacant(vacant) = self.resolving.entry((id, attempt)) {

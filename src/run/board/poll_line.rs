@@ -46,6 +46,9 @@ impl Due {
 /// The most likely first.
 type Weight = Reverse<u32>;
 
+/// The weight of a request that the service has called back about.
+const SURE: Weight = Reverse(1_000);
+
 /// The line.
 #[derive(Debug, Default)]
 pub(super) struct PollLine {
@@ -73,6 +76,19 @@ impl PollLine {
         let overdue = self.fair.first().filter(|(latest, _)| *latest <= now);
         let id = overdue.map(|(_, id)| *id).or(self.likely.first().map(|(_, id)| *id))?;
         self.take(id)
+    }
+
+    /// The service has called back about an attempt. Returns false when its item is not in
+    /// the line.
+    pub(super) fn called(&mut self, id: ItemId, attempt: u32) -> bool {
+        let Some((weight, due)) = self.waiting.get_mut(&id) else { return false };
+        if due.item.attempts() == attempt {
+            due.asked = due.asked.called();
+            self.likely.remove(&(*weight, id));
+            *weight = SURE;
+            self.likely.insert((SURE, id));
+        }
+        true
     }
 
     fn take(&mut self, id: ItemId) -> Option<Due> {

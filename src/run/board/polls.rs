@@ -80,6 +80,9 @@ impl Board {
     pub(super) fn next_poll(&mut self, item: &Item, asked: Asked) -> Instant {
         let now = self.clock.instant();
         let soonest = asked.soonest.max(now);
+        if asked.called {
+            return soonest;
+        }
         let alone = self.patience.is_none();
         let left = self.pacer.in_use(Endpoint::Submit);
         let last = alone && self.few_are_left() && self.submits_are_over();
@@ -158,19 +161,22 @@ impl Board {
         let took = now.saturating_duration_since(ran.since);
         self.polls.last.answered(took);
         let age = age(&report.item, self.clock.now());
-        let Asked { open_at, called, .. } = ran.asked;
+        let open_at = ran.asked.open_at;
+        // While the answer was on its way, it may have become wrong.
+        let meanwhile = ran.called.is_some();
+        let called = ran.asked.called || meanwhile;
         match (report.item.state, &report.signal) {
             (ItemState::Ready, _) => {
                 self.polls.ended(called);
                 self.polls.times.learn(Observation { open_at, done_at: age, took: report.took });
+                Asked::never(soonest)
             }
             (ItemState::Submitted, Signal::Sane) => {
                 let seen_at = age.saturating_sub(took);
                 self.polls.times.still_open(open_at, seen_at);
-                return Asked { open_at: seen_at, ..Asked::never(soonest) };
+                Asked { soonest, open_at: seen_at, called: meanwhile }
             }
-            _ => {}
+            _ => Asked { soonest, open_at, called },
         }
-        Asked { open_at, ..Asked::never(soonest) }
     }
 }

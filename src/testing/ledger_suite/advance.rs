@@ -137,6 +137,19 @@ pub async fn totals_equal_a_recount(ledger: &dyn Ledger) -> LedgerResult<()> {
     Ok(())
 }
 
+/// What an event has changed is counted, though a session begins in the same moment.
+pub async fn a_session_that_begins_at_once_counts_what_came_before(
+    ledger: &dyn Ledger,
+) -> LedgerResult<()> {
+    let job = start(ledger, vec![row(2, "a")]).await?;
+    let sending = job.advance(1, intent());
+    let (sent, fence) = futures::join!(sending, ledger.begin_session());
+    sent?;
+    fence?;
+    assert_eq!(ledger.totals().await?, ledger.audit().await?.counted);
+    Ok(())
+}
+
 /// Returns a number below `below` that depends only on `seed`.
 fn pick(seed: &str, below: u16) -> u16 {
     let hash = blake3::hash(seed.as_bytes());

@@ -312,3 +312,37 @@ async fn naming_says_nothing_about_the_service() {
     table.pass(secs(2)).await;
     assert_eq!(table.go(), ["probe"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_is_not_forgotten_over_an_answer_that_says_nothing_of_it() {
+    for (signal, called_meanwhile) in [(throttled(1), false), (Signal::Sane, true)] {
+        let mut table = called_back(rules(), vec![staged(1)]);
+        table.go();
+        table.accept(1);
+        table.go();
+        table.call(1, 1, None);
+        assert_eq!(table.go_now().await, ["poll 1"]);
+        if called_meanwhile {
+            table.call(1, 1, None);
+        }
+        table.end(1, vec![], signal);
+        assert_eq!(table.go(), [""; 0]);
+        table.pass(secs(5)).await;
+        assert_eq!(table.go(), ["poll 1"], "as soon as it may be polled again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_about_a_poll_in_line_brings_it_to_the_front() {
+    let mut table = called_back(rules(), (1..=3).map(staged).collect());
+    table.go();
+    (1..=3).for_each(|id| table.accept(id));
+    table.go();
+    table.board.pacer.throttled(Endpoint::Poll, Some(secs(60)), Instant::now());
+    table.pass(secs(40)).await;
+    assert_eq!(table.go(), [""; 0], "all are due and none may go");
+    table.call(3, 1, Some("r3"));
+    assert!(!format!("{:?}", table.actions).contains("Name"), "it needs no name");
+    table.pass(secs(20)).await;
+    assert_eq!(table.go().first().map(String::as_str), Some("poll 3"));
+}
