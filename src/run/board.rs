@@ -209,14 +209,31 @@ impl Board {
     fn place(&mut self, item: Item, asked: Asked, actions: &mut Vec<Action>) {
         let wanted = |step: &Step| self.wants(*step) && (item.state.is_owed() || self.names(&item));
         let Some(step) = step_for(item.state).filter(wanted) else { return };
-        let not_before = item.not_before.map(|at| self.clock.instant_of(at, self.rules.deadline));
+        // A stored time may come from a clock that was wrong.
+        let longest = match step {
+            Step::Poll => self.rules.no_media.max_delay,
+            _ => self.rules.deadline,
+        };
+        let not_before = item.not_before.map(|at| self.clock.instant_of(at, longest));
         let soonest = not_before.map_or(asked.soonest, |at| at.max(asked.soonest));
         let asked = Asked { soonest, ..asked };
-        let waits_until = match item.state {
-            ItemState::Submitted => Some(self.next_poll(&item, asked)),
+        let waits_until = match step {
+            Step::Poll => Some(self.next_poll(&item, asked)),
             _ => not_before,
         };
-        match waits_until.filter(|at| *at > self.clock.instant()) {
+        self.wait(step, item, asked, waits_until, actions);
+    }
+
+    /// Parks an item until a time that is still to come, or lets it take its next step.
+    fn wait(
+        &mut self,
+        step: Step,
+        item: Item,
+        asked: Asked,
+        until: Option<Instant>,
+        actions: &mut Vec<Action>,
+    ) {
+        match until.filter(|at| *at > self.clock.instant()) {
             Some(_) if self.mode == Mode::Draining => {}
             Some(at) => {
                 actions.push(Action::Park(item.id, at));
@@ -258,7 +275,10 @@ impl Board {
     pub(super) fn due(&mut self, id: ItemId, actions: &mut Vec<Action>) {
         let Some(Waiting { item, asked }) = self.parked.remove(&id) else { return };
         match step_for(item.state) {
-            Some(Step::Poll) if !asked.called => self.place(item, asked, actions),
+            Some(Step::Poll) if !asked.called => {
+                let at = self.next_poll(&item, asked);
+                self.wait(Step::Poll, item, asked, Some(at), actions);
+            }
             Some(step) => self.enter(step, item, asked),
             None => {}
         }
