@@ -127,7 +127,7 @@ impl<'a> Pair<'a> {
         assert_eq!(rows.len() as u64, totals.rows);
         for row in &rows {
             let id = row.item.id;
-            assert_eq!(one.stem_ordinal(id).await, other.stem_ordinal(id).await);
+            assert_eq!(one.item(id).await, other.item(id).await);
         }
         assert_eq!(one.audit().await, other.audit().await);
     }
