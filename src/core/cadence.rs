@@ -43,7 +43,7 @@
 //! polled at the earliest at `M + u - interval`, for the best `u`, even if `M` is known
 //! beforehand. For 200 requests as above, submitted at 20/s, that costs 7.2 % of the time
 //! of a client that knows when each is done; no client that keeps the interval can be
-//! nearer. One beat for all, without knowing `M`, costs 8.2 %, and beats of their own 9.4 %.
+//! nearer. One beat for all, without knowing `M`, costs 8.2 %, and beats of their own 9.3 %.
 //!
 //! What was decided when little was known is decided anew when the poll is due, so that of
 //! many requests submitted at once only the first few scout.
