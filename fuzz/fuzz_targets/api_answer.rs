@@ -68,7 +68,7 @@ fn check_submit(status: u16, outcome: SubmitOutcome) {
 
 fn check_status(status: u16, outcome: StatusOutcome) {
     match outcome {
-        StatusOutcome::Completed { media } => {
+        StatusOutcome::Completed { media, .. } => {
             assert!((200..300).contains(&status) && !media.is_empty());
             assert!(media.iter().all(|url| !url.trim().is_empty()));
         }

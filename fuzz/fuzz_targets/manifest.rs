@@ -73,9 +73,8 @@ fn failures_are_a_manifest(original: &Read) {
         original.source_column,
     );
     sheet.begin_rewrite().unwrap();
-    for (row, item) in &good {
-        sheet.rewrite_row(&SheetRow { cells: &row.cells, first: true, item }).unwrap();
-    }
+    let rows = good.iter().map(|(row, item)| SheetRow { cells: &row.cells, first: true, item });
+    sheet.rewrite_rows(rows).unwrap();
     sheet.finish_rewrite().unwrap();
 
     let file = Box::new(File::open(sheet.path()).unwrap());
