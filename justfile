@@ -50,11 +50,12 @@ parity: models
 watch-test *WORDS:
     cargo nextest run --all-features {{ WORDS }}
 
-# Throughput against the gateway in the same process; memory among hostile neighbours, and at
-# manifests of growing length.
+# Throughput against a service that does no work; memory among hostile neighbours, and at
+# manifests of growing length; rewrites docs/performance.md.
 bench:
     cargo bench --all-features --bench throughput -- --write docs/performance.md
-    cargo bench --all-features --bench hostile --bench scale
+    cargo bench --all-features --bench scale -- --write docs/performance.md
+    cargo bench --all-features --bench hostile
 
 # Polls and submit rate in virtual time, against a client that knows when each request is done;
 # rewrites docs/pace.md. Seconds. `-- --real` runs the binary in real time, two minutes.

@@ -8,8 +8,8 @@
 //! cargo bench --bench scale -- rows 10000 --write docs/performance.md
 //! ```
 //!
-//! Prints tables in Markdown, and puts them into their sections of the page after `--write`. The service is the benchmark's own and lives in this process;
-//! what is measured is the program in a process of its own, by what the service hears and
+//! Prints tables in Markdown, and puts them into their sections of the page after `--write`.
+//! The service is the benchmark's own and lives in this process; what is measured is the program in a process of its own, by what the service hears and
 //! what the kernel says of that process. `RESTORE_BATCH` names another binary, to compare.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
