@@ -7,7 +7,7 @@
 //! a few segments of like size are merged into one from time to time, a slice in every
 //! transaction (a log-structured merge tree; O'Neil et al. 1996). A name is written about
 //! four times in all, always beside its neighbours. While a job's first manifest is read,
-//! a [`Filter`] in memory tells almost every new name from the known ones, so that nothing
+//! a filter in memory tells almost every new name from the known ones, so that nothing
 //! is read; later editions look names up in the two or three segments that are left.
 //!
 //! ```text
