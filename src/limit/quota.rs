@@ -127,13 +127,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn uses_nearly_all_of_a_rate_and_never_more_in_any_second() {
         for (per_second, most) in [(1.0, 1), (5.0, 5), (20.0, 20), (200.0, 200)] {
-            let lates = [0, 1, 4].map(Duration::from_millis);
-            for late in lates {
-                let late_at_times = |number| late * u32::from(number % 3 == 0);
+            let delays = [0, 1, 4].map(Duration::from_millis);
+            for delay in delays {
+                let late_at_times = |number| delay * u32::from(number % 3 == 0);
                 let taken = taken(per_second, 60, late_at_times).await;
                 let part = f64::from(u32::try_from(taken.len()).unwrap()) / (60.0 * per_second);
-                assert!((0.97..=1.0).contains(&part), "{part} of {per_second}, {late:?} late");
-                assert!(fullest_second(&taken) <= most, "{per_second}, {late:?} late");
+                assert!((0.97..=1.0).contains(&part), "{part} of {per_second}, {delay:?} late");
+                assert!(fullest_second(&taken) <= most, "{per_second}, {delay:?} late");
             }
         }
     }
