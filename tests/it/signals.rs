@@ -37,16 +37,13 @@ fn while_the_manifest_is_read_from_standard_input() {
         let running = command().stdin(photos.rows(0..10)).start();
         if name == "TERM" {
             // It may have read nothing yet, and nobody may listen for signals.
-            running.signal(name);
-            running.wait().by_signal(number);
+            running.end_while_reading(name).by_signal(number);
         } else {
-            // Rows are taken in by the thousand, so that none can be submitted.
             world.until("the job's ledger", || {
                 let there = world.path("job/results.csv").exists();
                 if there { Ok(()) } else { Err("no results.csv") }
             });
-            running.signal(name);
-            running.wait().by_signal(number);
+            running.end_while_reading(name).by_signal(number);
         }
         audit(&world, "job");
         command().stdin(photos.manifest()).run().code(0);

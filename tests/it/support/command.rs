@@ -173,6 +173,15 @@ impl Running<'_> {
         self.wait()
     }
 
+    /// Sends a signal while standard input stays open, and waits for the end.
+    pub(crate) fn end_while_reading(mut self, signal: &str) -> Ended {
+        let open = self.stdin.take();
+        self.signal(signal);
+        let ended = self.wait();
+        drop(open);
+        ended
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Ended {
         self.stdin = None;
