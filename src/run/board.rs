@@ -212,7 +212,9 @@ impl Board {
         // A stored time may come from a clock that was wrong.
         let longest = match step {
             Step::Poll => self.rules.no_media.max_delay,
-            _ => self.rules.deadline,
+            Step::Stage | Step::Submit => self.rules.error_retry.max_delay,
+            // A host may have asked for it.
+            Step::Fetch => self.rules.outage_limit.max(self.rules.fetch_retry.max_delay),
         };
         let not_before = item.not_before.map(|at| self.clock.instant_of(at, longest));
         let soonest = not_before.map_or(asked.soonest, |at| at.max(asked.soonest));
